@@ -1,0 +1,1 @@
+"""All that a device needs to answer: numpy, Pillow, tokenizers and one engine."""

@@ -1,0 +1,1 @@
+"""Engines that open graphs and run them."""

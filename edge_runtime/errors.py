@@ -1,0 +1,37 @@
+"""The one error users see: what happened, why, what to do, and a code that never changes."""
+
+from __future__ import annotations
+
+
+class EdgeVLError(Exception):
+    """A mistake the user can mend. `exit_status` is what the command ends with."""
+
+    exit_status = 2
+
+    def __init__(self, code: str, what: str, why: str, fix: str) -> None:
+        if not code.startswith("EVL-"):
+            raise ValueError(f"error codes start with EVL-, got {code!r}")
+        self.code = code
+        self.what = one_line(what)
+        self.why = one_line(why)
+        self.fix = one_line(fix)
+        super().__init__(f"{self.what}: {self.why}: {self.fix} [{code}]")
+
+
+class CheckFailed(EdgeVLError):
+    """A check ran to its end and the answer is no."""
+
+    exit_status = 1
+
+
+class MachineFault(EdgeVLError):
+    """A fault of ours or of the machine, not of what the user asked for."""
+
+    exit_status = 3
+
+
+def one_line(text: str, limit: int = 600) -> str:
+    """Text from anywhere, made safe for one line of a terminal."""
+    visible = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(visible.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,51 @@
+"""edge-vl: DeepSeek-VL on the edge. `load` opens a bundle; everything else hangs on what it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_runtime.answer import Answer, AnswerStream, Usage
+    from edge_runtime.assistant import Assistant, Chat, Request
+    from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault
+    from edge_runtime.loading import load
+    from edge_runtime.sampling import Sampling
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "AnswerStream",
+    "Assistant",
+    "Chat",
+    "CheckFailed",
+    "EdgeVLError",
+    "MachineFault",
+    "Request",
+    "Sampling",
+    "Usage",
+    "load",
+]
+
+HOMES = {
+    "Answer": "answer",
+    "AnswerStream": "answer",
+    "Assistant": "assistant",
+    "Chat": "assistant",
+    "CheckFailed": "errors",
+    "EdgeVLError": "errors",
+    "MachineFault": "errors",
+    "Request": "assistant",
+    "Sampling": "sampling",
+    "Usage": "answer",
+    "load": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are looked up on first use: the command must answer `--help` at once."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'edge_vl' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"edge_runtime.{HOMES[name]}"), name)

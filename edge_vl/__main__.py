@@ -1,0 +1,5 @@
+"""`python -m edge_vl`."""
+
+from edge_vl.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""The command line: verbs and flags. Nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from edge_runtime.errors import EdgeVLError
+
+if TYPE_CHECKING:
+    from edge_vl.cli import Terminal
+
+Verb = Callable[[argparse.Namespace, "Terminal"], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes are ours to word: one line each of what, why and what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise EdgeVLError("EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`")
+
+
+def verb_named(name: str) -> Verb:
+    def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+        status: int = import_module(f"edge_vl.verbs.{name}").run(arguments, terminal)
+        return status
+
+    return run
+
+
+def parsed_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser, names = whole_parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in names:
+        near = difflib.get_close_matches(arguments[0], names, n=1)
+        hint = f"did you mean `edge-vl {near[0]}`?" if near else "see `edge-vl --help`"
+        raise EdgeVLError("EVL-USAGE", f"there is no verb {arguments[0]!r}", f"edge-vl has {', '.join(names)}", hint)
+    return parser.parse_args(arguments)
+
+
+def whole_parser() -> tuple[Parser, list[str]]:
+    parser = Parser(
+        prog="edge-vl",
+        description="DeepSeek-VL from checkpoint to answers on the edge.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 your mistake, 3 a fault of edge-vl or of the machine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=version())
+    verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+    for add in (add_export, add_verify, add_run, add_chat, add_demo):
+        add(verbs)
+    return parser, list(verbs.choices)
+
+
+def version() -> str:
+    from edge_vl import __version__
+
+    return f"edge-vl {__version__}"
+
+
+Verbs = argparse._SubParsersAction  # the class has no public name
+
+
+def new_verb(verbs: Verbs[Parser], name: str, help_text: str) -> Parser:
+    parser = verbs.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+    parser.set_defaults(verb=verb_named(name))
+    parser.add_argument("--json", action="store_true", help="end stdout with one JSON object")
+    return parser
+
+
+def add_export(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "export", "checkpoint folder → bundle of ONNX graphs")
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and weights")
+    parser.add_argument("out", type=Path, metavar="OUT", help="bundle folder to make; must not exist")
+    parser.add_argument("--dialect", default="ort", metavar="NAME[,NAME]", help="graph dialects (default: ort)")
+    parser.add_argument("--precision", choices=["fp16", "fp32"], default="fp16", help="default: fp16")
+    parser.add_argument("--max-context", type=int, metavar="N", help="tokens a conversation may hold (default: 4096)")
+
+
+def add_verify(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "verify", "integrity and structure of a bundle, and parity with its checkpoint")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--against", type=Path, metavar="CHECKPOINT", help="compare every role and the greedy tokens")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures to compare with, besides synthetic ones")
+    add_trust(parser)
+
+
+def add_run(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "run", "one answer, streamed")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--prompt", required=True, metavar="TEXT")
+    parser.add_argument("--raw-prompt", action="store_true", help="no chat format; <image> marks where images go")
+    add_answering(parser)
+
+
+def add_chat(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "chat", "a conversation in the terminal")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    add_answering(parser)
+
+
+def add_demo(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "demo", "the whole way on a small checkpoint: export, verify, ask")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep checkpoint and bundle in this new folder")
+
+
+def add_answering(parser: Parser) -> None:
+    parser.add_argument("--image", nargs="+", action="extend", default=[], metavar="FILE", help="may be repeated")
+    parser.add_argument("--system", metavar="TEXT", help="instead of the model's own system text")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="default: 512, or what fits")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="F", help="0 (default) is greedy")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="F")
+    parser.add_argument("--top-k", type=int, default=0, metavar="N")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="F")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="may be repeated")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or onnxruntime")
+    parser.add_argument("--max-context", type=int, metavar="N", help="less than the bundle's, to save memory")
+    add_trust(parser)
+
+
+def add_trust(parser: Parser) -> None:
+    parser.add_argument("--trust-bundle", action="store_true", help="skip hashing; structure is always checked")

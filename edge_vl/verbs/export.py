@@ -1,0 +1,38 @@
+"""`edge-vl export`."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from typing import TYPE_CHECKING, cast
+
+from edge_runtime.dialects import Dialect
+from edge_vl.verbs.workbench import workbench
+
+if TYPE_CHECKING:
+    from edge_vl.cli import Terminal
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    start = time.monotonic()
+    dialects = tuple(dict.fromkeys(name.strip() for name in arguments.dialect.split(",")))
+    with workbench("export"):
+        from export.exporter import ExportOptions, export_bundle
+    options = ExportOptions(cast("tuple[Dialect, ...]", dialects), arguments.precision, arguments.max_context)
+    manifest = export_bundle(arguments.checkpoint, arguments.out, options, terminal.progress)
+    size = sum(entry.bytes for entry in manifest.files)
+    result = {
+        "out": str(arguments.out),
+        "bytes": size,
+        "roles": list(manifest.spec.roles),
+        "dialects": list(manifest.dialects),
+        "precision": arguments.precision,
+        "max_context": manifest.max_context,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+    if arguments.json:
+        terminal.json(result)
+    else:
+        terminal.line(f"{arguments.out}: {len(manifest.files)} files, {size / (1 << 20):.1f} MiB, {arguments.precision}")
+        terminal.line(f"next: edge-vl verify {arguments.out} --against {arguments.checkpoint}")
+    return 0

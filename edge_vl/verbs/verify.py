@@ -1,0 +1,130 @@
+"""`edge-vl verify`."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.lint import check_grammar
+from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_vl.verbs.workbench import workbench
+
+if TYPE_CHECKING:
+    from edge_vl.cli import Terminal
+    from export.parity import ParityReport
+
+FAILED = 1
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.images is not None and arguments.against is None:
+        raise EdgeVLError(
+            "EVL-USAGE", "--images needs --against", "pictures are there to compare with", "add --against CHECKPOINT"
+        )
+    bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
+    for entry in bundle.manifest.graphs:
+        check_grammar(bundle.onnx_file(entry), entry)
+    files = len(bundle.manifest.files)
+    result: dict[str, object] = {
+        "bundle": str(arguments.bundle),
+        "files": files,
+        "hashes": "skipped" if arguments.trust_bundle else "ok",
+        "structure": "ok",
+    }
+    if not arguments.json:
+        hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
+        terminal.line(f"integrity  {files} files, {hashes}; {len(bundle.manifest.graphs)} graphs, structure ok")
+    is_passed = True
+    if arguments.against is not None:
+        report = compared(bundle, arguments.against, arguments.images, terminal)
+        is_passed = report.is_passed
+        result["parity"] = parity_json(report)
+        if not arguments.json:
+            show(report, terminal)
+    result["passed"] = is_passed
+    if arguments.json:
+        terminal.json(result)
+    else:
+        terminal.line("passed" if is_passed else "FAILED: the bundle is not the same model as the checkpoint")
+    return 0 if is_passed else FAILED
+
+
+def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:
+    with workbench("verify --against"):
+        from export.parity import parity_of, synthetic_pictures
+        from export.reference import reference_from_checkpoint
+    from edge_runtime.backends.ort import OrtBackend
+
+    pictures = [*synthetic_pictures(), *pictures_from_folder(images)]
+    reference = reference_from_checkpoint(checkpoint_path, bundle.spec)
+    return parity_of(bundle, OrtBackend(bundle), reference, pictures, terminal.progress)
+
+
+def pictures_from_folder(folder: Path | None) -> list[Image.Image]:
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise EdgeVLError("EVL-IMAGES", f"cannot read {folder}", "it is not a folder", "give a folder of pictures")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise EdgeVLError("EVL-IMAGES", f"{folder} is empty", "there is nothing to compare with", "put pictures into it")
+    return [picture_from_file(path, PictureLimits()) for path in files]
+
+
+def parity_json(report: ParityReport) -> dict[str, object]:
+    return {
+        "roles": [
+            {
+                "role": each.role,
+                "cosine": finite(each.cosine),
+                "max": finite(each.max_difference),
+                "mean": finite(each.mean_difference),
+                "relative": finite(each.relative),
+                "bar": {"cosine": each.bar.cosine, "relative": each.bar.relative},
+                "passed": each.is_passed,
+            }
+            for each in report.roles
+        ],
+        "greedy": [
+            {
+                "prompt": each.prompt,
+                "agreed": each.agreed,
+                "tokens": each.tokens,
+                "gap": None if each.gap is None else finite(each.gap),
+                "allowed_gap": finite(each.allowed),
+                "passed": each.is_passed,
+            }
+            for each in report.greedy
+        ],
+    }
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def show(report: ParityReport, terminal: Terminal) -> None:
+    head = ("role", "cosine", "max diff", "mean diff", "relative", "bar", "")
+    rows = [
+        (
+            each.role,
+            f"{each.cosine:.8f}",
+            f"{each.max_difference:.2e}",
+            f"{each.mean_difference:.2e}",
+            f"{each.relative:.2e}",
+            f"≤ {each.bar.relative:.0e}",
+            "ok" if each.is_passed else "FAILED",
+        )
+        for each in report.roles
+    ]
+    terminal.table([head, *rows])
+    for each in report.greedy:
+        verdict = "ok" if each.is_passed else "FAILED"
+        parted = "" if each.gap is None else f", parted where the best two logits differ by {each.gap:.2e}"
+        terminal.line(f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}")

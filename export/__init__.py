@@ -1,0 +1,1 @@
+"""From a checkpoint to a bundle: reading checkpoints, the reference modules, and the graphs traced from them."""

@@ -1,0 +1,1 @@
+"""One definition of the model, spelled once per family of engines."""

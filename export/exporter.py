@@ -1,0 +1,207 @@
+"""A checkpoint folder in, a bundle folder out; no weight is held longer than it takes to write it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edge_runtime.bundle import file_entries, write_manifest
+from edge_runtime.dialects import Dialect, Precision, grammar_named
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.manifest import FORMAT, TOKENIZER_NAME, GraphEntry, Manifest, Provenance, TableEntry
+from edge_runtime.progress import Progress, silent
+from edge_runtime.publish import check_free_space, staged_folder
+from edge_runtime.spec import DecoderSpec, ModelSpec, Role
+from export.checkpoint import Checkpoint
+from export.config import spec_from_checkpoint
+from export.dialects.spellings import spelling_from_dialect
+from export.graphfile import DTYPE_NAMES, ports_of, write_graph, write_table
+from export.layouts.detect import layout_from_checkpoint
+from export.modules.llama import rope_tables
+from export.modules.role import module_from_role
+from export.signature import signature_from_role
+from export.trace import trace
+from export.weights import WeightPlan, plan_from_checkpoint
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+DEFAULT_CONTEXT = 4096
+TABLE_PATH = "embed.bin"
+SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write. `max_context` None is 4096 or what the model can do, whichever is less."""
+
+    dialects: tuple[Dialect, ...] = ("ort",)
+    precision: Precision = "fp16"
+    max_context: int | None = None
+
+    def __post_init__(self) -> None:
+        for dialect in self.dialects:
+            grammar_named(dialect)
+
+
+def export_bundle(
+    checkpoint_path: Path, out: Path, options: ExportOptions = ExportOptions(), progress: Progress = silent
+) -> Manifest:
+    """Writes the bundle `out`, which must not exist. Whatever happens, `out` is whole or absent."""
+    with Checkpoint.open(checkpoint_path) as checkpoint:
+        spec = spec_from_checkpoint(checkpoint)
+        context = context_from_options(spec, options)
+        plan = plan_from_checkpoint(checkpoint, spec)
+        with staged_folder(out) as folder:
+            return Export(checkpoint, spec, plan, options, context, folder, progress).run()
+
+
+def context_from_options(spec: ModelSpec, options: ExportOptions) -> int:
+    most = spec.decoder.max_positions
+    wanted = min(DEFAULT_CONTEXT, most) if options.max_context is None else options.max_context
+    if spec.image_tokens < wanted <= most:
+        return wanted
+    raise EdgeVLError(
+        "EVL-CONTEXT-LIMIT",
+        f"a context of {wanted} tokens is not possible",
+        f"one image takes {spec.image_tokens} tokens and the model knows {most} positions",
+        "choose --max-context between these two numbers",
+    )
+
+
+class Export:
+    """One export under way."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        spec: ModelSpec,
+        plan: WeightPlan,
+        options: ExportOptions,
+        context: int,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.spec = spec
+        self.plan = plan
+        self.options = options
+        self.context = context
+        self.folder = folder
+        self.progress = progress
+        self.dtype = DTYPES[options.precision]
+        self.total = self._total_bytes()
+        self.done = 0
+
+    def run(self) -> Manifest:
+        check_free_space(self.folder.parent, self.total + SLACK_BYTES)
+        self._copy_texts()
+        table = self._write_table()
+        graphs = tuple(
+            self._write_graph(role, dialect)
+            for dialect in self.options.dialects
+            for role in self.spec.roles
+            if role != "embed"
+        )
+        manifest = Manifest(
+            format=FORMAT,
+            spec=self.spec,
+            max_context=self.context,
+            graphs=graphs,
+            embedding=table,
+            files=file_entries(self.folder, self._written(), self._hashing),
+            provenance=self._provenance(),
+        )
+        write_manifest(self.folder, manifest)
+        return manifest
+
+    def _copy_texts(self) -> None:
+        shutil.copyfile(self.checkpoint.tokenizer_path, self.folder / TOKENIZER_NAME)
+        for licence in self.checkpoint.licence_paths:
+            shutil.copyfile(licence, self.folder / licence.name)
+
+    def _write_table(self) -> TableEntry:
+        decoder = self.spec.decoder
+        with (self.folder / TABLE_PATH).open("wb") as file:
+            write_table(self.plan.read("embed", "weight"), file, self.dtype, self._ticker("writing embed"))
+        name = DTYPE_NAMES[self.dtype]
+        assert name in ("float32", "float16")
+        return TableEntry(TABLE_PATH, name, decoder.vocab, decoder.width)
+
+    def _write_graph(self, role: Role, dialect: Dialect) -> GraphEntry:
+        self.progress(f"tracing {role}", self.done, self.total)
+        opset = grammar_named(dialect).opset
+        signature = signature_from_role(role, self.spec, self.dtype)
+        spelling = spelling_from_dialect(dialect)
+        traced = trace(lambda: module_from_role(role, self.spec, spelling, self.dtype), signature, opset)
+        path = Path("graphs", dialect, f"{role}.onnx")
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        read = reader_of(self.plan, role, self.spec.decoder)
+        write_graph(traced, self.folder / path, read, self.dtype, self._ticker(f"writing {role}"))
+        inputs, outputs = ports_of(signature)
+        return GraphEntry(role, dialect, self.options.precision, path.as_posix(), opset, inputs, outputs)
+
+    def _ticker(self, label: str) -> Callable[[int], None]:
+        def tick(count: int) -> None:
+            self.done += count
+            self.progress(label, min(self.done, self.total), self.total)
+
+        return tick
+
+    def _hashing(self, _: str, done: int, total: int) -> None:
+        self.progress("hashing", done, total)
+
+    def _total_bytes(self) -> int:
+        dialects = len(self.options.dialects)
+        counts = {role: elements_of_role(self.plan, role) for role in self.spec.roles}
+        copies = {role: 1 if role == "embed" else dialects for role in self.spec.roles}
+        return sum(counts[role] * copies[role] for role in self.spec.roles) * self.dtype.itemsize
+
+    def _written(self) -> list[str]:
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        names = (path.relative_to(self.folder) for path in files)
+        return [name.as_posix() for name in names if not name.name.startswith(".")]
+
+    def _provenance(self) -> Provenance:
+        import onnx
+
+        return Provenance(
+            edge_vl_version=VERSION,
+            layout=layout_from_checkpoint(self.checkpoint).name,
+            checkpoint_sha256=fingerprint(self.checkpoint),
+            torch_version=torch.__version__,
+            onnx_version=onnx.__version__,
+        )
+
+
+def elements_of_role(plan: WeightPlan, role: Role) -> int:
+    return sum(math.prod(source.shape) for source in plan.sources[role].values())
+
+
+def reader_of(plan: WeightPlan, role: Role, decoder: DecoderSpec) -> Callable[[str], Tensor]:
+    """The role's parameters by name; the decoder's rotary tables are made here, not stored."""
+
+    def read(name: str) -> Tensor:
+        if role == "decoder" and name in ("rope_cos", "rope_sin"):
+            cos, sin = rope_tables(decoder, decoder.max_positions)
+            return cos if name == "rope_cos" else sin
+        return plan.read(role, name)
+
+    return read
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Says which checkpoint this was: its config and every tensor's name, type, shape and first values."""
+    digest = hashlib.sha256((checkpoint.path / "config.json").read_bytes())
+    for name in sorted(checkpoint.tensors):
+        info = checkpoint.tensors[name]
+        digest.update(f"{name} {info.dtype} {list(info.shape)}\n".encode())
+        head = checkpoint.read(name).reshape(-1)[:64].to(torch.float32)
+        digest.update(head.numpy().tobytes())
+    return digest.hexdigest()

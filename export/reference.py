@@ -1,0 +1,32 @@
+"""The reference model of a checkpoint, held to the spec of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.spec import ModelSpec
+from export.checkpoint import Checkpoint
+from export.config import spec_from_checkpoint
+from export.modules.reference import Reference
+from export.weights import plan_from_checkpoint
+
+
+def reference_from_checkpoint(path: Path, spec: ModelSpec | None = None) -> Reference:
+    """Every role in fp32. A checkpoint whose spec is not `spec` is another model, and that is an error."""
+    with Checkpoint.open(path) as checkpoint:
+        found = spec_from_checkpoint(checkpoint)
+        if spec is not None and found != spec:
+            raise EdgeVLError(
+                "EVL-VERIFY-OTHER-MODEL",
+                f"the bundle was not made from {path}",
+                f"they differ in {', '.join(differing(found, spec))}",
+                "give the checkpoint that the bundle was exported from",
+            )
+        plan = plan_from_checkpoint(checkpoint, found)
+        return Reference.load(found, plan.state_dict)
+
+
+def differing(one: ModelSpec, other: ModelSpec) -> list[str]:
+    names = ("low", "high", "adaptor", "decoder", "preprocess", "prompt")
+    return [name for name in names if getattr(one, name) != getattr(other, name)]

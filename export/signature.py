@@ -1,0 +1,54 @@
+"""The inputs and outputs of every role: names, shapes and types, the same in all dialects."""
+
+from __future__ import annotations
+
+import torch
+
+from edge_runtime.spec import ModelSpec, Role
+from export.trace import Signature, TracePort
+
+
+def signature_from_role(role: Role, spec: ModelSpec, dtype: torch.dtype) -> Signature:
+    if role == "decoder":
+        return decoder_signature(spec, dtype)
+    if role == "adaptor":
+        return adaptor_signature(spec, dtype)
+    tower = spec.high if role == "vision_high" else spec.low
+    assert tower is not None, f"{role} is not a role of this model"
+    size = tower.image_size
+    width = spec.adaptor.high_width if role == "vision_high" else spec.adaptor.low_width
+    return Signature(
+        inputs=(TracePort("pixels", ("batch", 3, size, size), dtype),),
+        outputs=(TracePort("features", ("batch", spec.image_tokens, width), dtype),),
+    )
+
+
+def adaptor_signature(spec: ModelSpec, dtype: torch.dtype) -> Signature:
+    widths = {"high": spec.adaptor.high_width, "low": spec.adaptor.low_width}
+    return Signature(
+        inputs=tuple(
+            TracePort(name, ("batch", spec.image_tokens, width), dtype)
+            for name, width in widths.items()
+            if width
+        ),
+        outputs=(TracePort("embeds", ("batch", spec.image_tokens, spec.adaptor.width), dtype),),
+    )
+
+
+def decoder_signature(spec: ModelSpec, dtype: torch.dtype) -> Signature:
+    decoder = spec.decoder
+    cache = ("batch", decoder.kv_heads, "capacity", decoder.head_dim)
+    slots = [(layer, kind) for layer in range(decoder.layers) for kind in ("key", "value")]
+    return Signature(
+        inputs=(
+            TracePort("inputs_embeds", ("batch", "sequence", decoder.width), dtype),
+            TracePort("write_index", ("batch",), torch.int64),
+            TracePort("logit_index", ("batch", "rows"), torch.int64),
+            *(TracePort(f"past_key_values.{layer}.{kind}", cache, dtype) for layer, kind in slots),
+        ),
+        outputs=(
+            TracePort("logits", ("batch", "rows", decoder.vocab), dtype),
+            *(TracePort(f"present.{layer}.{kind}", cache, dtype) for layer, kind in slots),
+        ),
+        pairs=decoder.layers,
+    )
