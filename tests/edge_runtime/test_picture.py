@@ -369,18 +369,24 @@ def jpeg_with(segment: bytes, count: int) -> bytes:
 
 EXIF_SEGMENT = b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)
 INFLATING = zlib.compress(bytes(2**20 - 1), 9)
+
+
+def honest_png(extra: bytes) -> bytes:
+    return png(8, 8, extra, rows=bytes(9 * 8))
+
+
 SLOW: dict[str, Callable[[], bytes]] = {
-    "png-chunks": lambda: png(8, 8, chunk(b"prVt", b"") * 500_000),
-    "png-texts": lambda: png(8, 8, chunk(b"zTXt", b"\0\0" + INFLATING) * 20_000),
-    "png-profiles": lambda: png(8, 8, chunk(b"iCCP", b"a\0\0" + INFLATING) * 20_000),
-    "png-inflating-text": lambda: png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(300 * 2**20), 9))),
+    "png-chunks": lambda: honest_png(chunk(b"prVt", b"") * 500_000),
+    "png-texts": lambda: honest_png(chunk(b"zTXt", b"\0\0" + INFLATING) * 20_000),
+    "png-profiles": lambda: honest_png(chunk(b"iCCP", b"a\0\0" + INFLATING) * 20_000),
+    "png-inflating-text": lambda: honest_png(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(300 * 2**20), 9))),
     "png-inflating-itxt": lambda: png(
         8, 8, chunk(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(300 * 2**20), 9))
     ),
     "jpeg-scans": jpeg_of_many_scans,
     "jpeg-comments": lambda: jpeg_with(b"\xff\xfe\0\x02", 5_000_000),
     "jpeg-padding": lambda: jpeg_with(b"\xff", 24_000_000),
-    "jpeg-stray": lambda: jpeg_with(b"\0", 24_000_000),
+    "jpeg-stray": lambda: jpeg_with(b"\xff\xfe\0\x02" + bytes(24_000_000), 1),
     "jpeg-exif": lambda: jpeg_with(EXIF_SEGMENT, 900),
     "gif-comments": lambda: SMALL["gif"][:-1] + b"!\xfe" + b"\1a" * 12_000_000 + b"\0;",
     "gif-stray": lambda: SMALL["gif"][:-1] + bytes(24_000_000),
@@ -404,7 +410,7 @@ SLOW: dict[str, Callable[[], bytes]] = {
     "ppm-header": lambda: b"P6\n" + b"#\n" * 12_000_000 + b"9 9 255\n" + bytes(243),
     "ppm-digits": lambda: b"P5\n5000 5000\n254\n" + bytes(25_000_000),
     "bmp-runs": lambda: rle_bmp(5000, 5000),
-    "png-exif": lambda: png(8, 8, chunk(b"eXIf", orientations(15_000_000))),
+    "png-exif": lambda: honest_png(chunk(b"eXIf", orientations(15_000_000))),
 }
 
 
@@ -424,7 +430,10 @@ def test_a_file_built_to_be_slow_is_refused_in_little_time(kind: str) -> None:
     start = time.process_time()
     error = refusal(data)
     assert time.process_time() - start < 2.5, f"{time.process_time() - start:.1f} s"
-    assert error.code in ("EVL-IMAGE-BOMB", "EVL-IMAGE-BROKEN", "EVL-IMAGE-FORMAT")
+    wanted = {"ppm-header": "EVL-IMAGE-FORMAT"} | dict.fromkeys(
+        ("png-inflating-text", "png-inflating-itxt"), "EVL-IMAGE-BROKEN"
+    )
+    assert error.code == wanted.get(kind, "EVL-IMAGE-BOMB")
 
 
 MEASURE = """
@@ -460,7 +469,7 @@ def test_the_whole_set_of_bombs_takes_little_memory(tmp_path: Path) -> None:
     refused, grown_mib = map(int, done.stdout.split())
     assert refused == len(bombs)
     # one file of 64 MiB and Pillow's copies of it; decoding a single claim would take 900 MB
-    assert grown_mib < 300
+    assert grown_mib < 200
     assert done.stderr == ""
 
 

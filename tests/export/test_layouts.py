@@ -135,6 +135,9 @@ def test_the_reference_modules_take_a_plan_and_answer_as_transformers_does(twins
         reference = Reference.load(spec, plan_from_checkpoint(checkpoint, spec).state_dict)
         wanted = model.eval().model.get_image_features(low, high).pooler_output
         assert (reference.vision(low, high) - wanted).abs().max() < 1e-4
+        ids = torch.tensor([[3, 141, 59, 26, 5, 35]])
+        logits = reference.logits(reference.embed(ids))
+        assert (logits - model(ids).logits).abs().max() < 1e-4
 
 
 def test_a_single_parameter_is_a_view_of_the_file(twins: Path) -> None:

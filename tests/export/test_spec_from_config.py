@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,8 @@ def no_image_token(folder: Path) -> None:
 def no_end_token(folder: Path) -> None:
     rename_token(folder, EOS, "<end>")
     (folder / "tokenizer_config.json").unlink()
+    (folder / "generation_config.json").unlink()
+    edit_config(folder, "text_config", "eos_token_id", value=None)
 
 
 def named_end_is_absent(folder: Path) -> None:
@@ -459,7 +462,5 @@ def test_any_value_anywhere_gives_a_spec_or_a_refusal(home: Path, name: str, dat
             section = section[key]
         section[place[-1]] = data.draw(VALUES)
         checkpoint.config = Section("config.json", config)
-        try:
+        with suppress(EdgeVLError):  # any other exception is the bug looked for
             plan_from_checkpoint(checkpoint, spec_from_checkpoint(checkpoint))
-        except EdgeVLError as error:
-            assert error.exit_status == 2

@@ -1,0 +1,54 @@
+"""`edge-vl demo`."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.publish import staged_folder
+from edge_vl.verbs.workbench import workbench
+
+if TYPE_CHECKING:
+    from edge_vl.cli import Terminal
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    with workbench("demo"):
+        from demo.walkthrough import Step, walk
+    with folder_for(arguments.keep) as folder:
+        steps: list[Step] = []
+        for step in walk(folder, terminal.progress):
+            steps.append(step)
+            if not arguments.json:
+                show(step, terminal)
+        is_passed = all(step.is_passed for step in steps)
+        if arguments.json:
+            terminal.json({"passed": is_passed, "steps": [step.to_json() for step in steps]})
+    if not arguments.json:
+        kept = f"{arguments.keep}/bundle" if arguments.keep else "BUNDLE"
+        terminal.line()
+        terminal.line("next, with a DeepSeek-VL checkpoint of your own:")
+        terminal.line("  edge-vl export CHECKPOINT BUNDLE")
+        terminal.line("  edge-vl verify BUNDLE --against CHECKPOINT")
+        terminal.line(f'  edge-vl run {kept} --image photo.jpg --prompt "What is in this picture?"')
+    return 0 if is_passed else 1
+
+
+@contextmanager
+def folder_for(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        with staged_folder(keep) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="edge-vl-demo-") as folder:
+        yield Path(folder)
+
+
+def show(step: Step, terminal: Terminal) -> None:
+    terminal.line(f"{step.name:<8} {step.seconds:6.2f} s  {step.summary}")
+    for detail in step.details:
+        terminal.line(f"{'':<8}           {detail}")
