@@ -28,7 +28,11 @@ from export.layouts.original import OriginalLayout
 from export.weights import tensors_from_naming
 
 LayoutName = Literal["original", "transformers"]
-DTYPES = {"bfloat16": ("BF16", torch.bfloat16), "float16": ("F16", torch.float16), "float32": ("F32", torch.float32)}
+DTYPES = {
+    "bfloat16": ("BF16", torch.bfloat16),
+    "float16": ("F16", torch.float16),
+    "float32": ("F32", torch.float32),
+}
 SHARD_BYTES = 5 << 30
 # A prime, so that rows cut from the repeated block never line up with each other.
 BLOCK_ELEMENTS = 4194301
@@ -143,7 +147,9 @@ def spread_of(name: str, shape: Shape) -> float:
 def spec_named(size: str) -> ModelSpec:
     if size in SIZES:
         return SIZES[size]
-    raise EdgeVLError("EVL-USAGE", f"there is no size {size!r}", f"there are {', '.join(SIZES)}", "choose one of these")
+    raise EdgeVLError(
+        "EVL-USAGE", f"there is no size {size!r}", f"there are {', '.join(SIZES)}", "choose one of these"
+    )
 
 
 def main() -> int:

@@ -78,7 +78,9 @@ def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
     reference = reference_from_checkpoint(checkpoint, bundle.spec)
     report = parity_of(bundle, OrtBackend(bundle), reference, synthetic_pictures(1), progress)
     details = [f"{each.role}: cosine {each.cosine:.7f}, bar {each.bar.cosine}" for each in report.roles]
-    details += [f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree" for each in report.greedy]
+    details += [
+        f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree" for each in report.greedy
+    ]
     verdict = "every role and the greedy tokens agree with the checkpoint" if report.is_passed else "FAILED"
     return Step("verify", verdict, lap.seconds(), report.is_passed, tuple(details))
 

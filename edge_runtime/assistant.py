@@ -70,9 +70,10 @@ class Assistant:
     @property
     def precision(self) -> dict[str, str]:
         """Of every role, as the bundle has it."""
-        table = "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"
-        graphs = {role: self.bundle.graph(role, "ort").precision for role in self.spec.roles if role != "embed"}
-        return {**graphs, "embed": table}
+        found: dict[str, str] = {
+            role: self.bundle.graph(role, "ort").precision for role in self.spec.roles if role != "embed"
+        }
+        return found | {"embed": "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"}
 
     def __enter__(self) -> Assistant:
         return self
@@ -149,9 +150,7 @@ class Assistant:
         with stopwatch.time("prefill"):
             logits, cached = sequence.prefill(embedded)
         rng = rng_from_seed(request.sampling.seed)
-        tokens = generate(
-            sequence, logits, prompt.ids, request.sampling, rng, self.spec.prompt.eos_id, limit
-        )
+        tokens = generate(sequence, logits, prompt.ids, request.sampling, rng, self.spec.prompt.eos_id, limit)
         ids: list[int] = []
         pieces: list[str] = []
         while not text.is_stopped:

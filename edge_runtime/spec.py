@@ -35,9 +35,7 @@ class SiglipSpec:
     activation: Activation
 
     def __post_init__(self) -> None:
-        check_positive(
-            self, "image_size", "patch_size", "width", "layers", "heads", "mlp_width", "norm_eps"
-        )
+        check_positive(self, "image_size", "patch_size", "width", "layers", "heads", "mlp_width", "norm_eps")
         check(self.width % self.heads == 0, "SigLIP width must be a multiple of its heads")
         check(self.image_size >= self.patch_size, "SigLIP image is smaller than one patch")
 
@@ -72,9 +70,7 @@ class SamSpec:
     norm_eps: float
 
     def __post_init__(self) -> None:
-        check_positive(
-            self, "image_size", "patch_size", "width", "layers", "heads", "mlp_width", "window"
-        )
+        check_positive(self, "image_size", "patch_size", "width", "layers", "heads", "mlp_width", "window")
         check_positive(self, "neck_width", "resized_grid", "norm_eps")
         check(self.width % self.heads == 0, "SAM width must be a multiple of its heads")
         check(self.image_size % self.patch_size == 0, "SAM image must hold whole patches")

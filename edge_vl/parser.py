@@ -21,7 +21,9 @@ class Parser(argparse.ArgumentParser):
     """Mistakes are ours to word: one line each of what, why and what to do."""
 
     def error(self, message: str) -> NoReturn:
-        raise EdgeVLError("EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`")
+        raise EdgeVLError(
+            "EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`"
+        )
 
 
 def verb_named(name: str) -> Verb:
@@ -37,7 +39,9 @@ def parsed_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in names:
         near = difflib.get_close_matches(arguments[0], names, n=1)
         hint = f"did you mean `edge-vl {near[0]}`?" if near else "see `edge-vl --help`"
-        raise EdgeVLError("EVL-USAGE", f"there is no verb {arguments[0]!r}", f"edge-vl has {', '.join(names)}", hint)
+        raise EdgeVLError(
+            "EVL-USAGE", f"there is no verb {arguments[0]!r}", f"edge-vl has {', '.join(names)}", hint
+        )
     return parser.parse_args(arguments)
 
 
@@ -73,18 +77,28 @@ def new_verb(verbs: Verbs[Parser], name: str, help_text: str) -> Parser:
 
 def add_export(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "export", "checkpoint folder → bundle of ONNX graphs")
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and weights")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and weights"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="bundle folder to make; must not exist")
-    parser.add_argument("--dialect", default="ort", metavar="NAME[,NAME]", help="graph dialects (default: ort)")
+    parser.add_argument(
+        "--dialect", default="ort", metavar="NAME[,NAME]", help="graph dialects (default: ort)"
+    )
     parser.add_argument("--precision", choices=["fp16", "fp32"], default="fp16", help="default: fp16")
-    parser.add_argument("--max-context", type=int, metavar="N", help="tokens a conversation may hold (default: 4096)")
+    parser.add_argument(
+        "--max-context", type=int, metavar="N", help="tokens a conversation may hold (default: 4096)"
+    )
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "verify", "integrity and structure of a bundle, and parity with its checkpoint")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--against", type=Path, metavar="CHECKPOINT", help="compare every role and the greedy tokens")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures to compare with, besides synthetic ones")
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKPOINT", help="compare every role and the greedy tokens"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="pictures to compare with, besides synthetic ones"
+    )
     add_trust(parser)
 
 
@@ -92,7 +106,9 @@ def add_run(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "run", "one answer, streamed")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--prompt", required=True, metavar="TEXT")
-    parser.add_argument("--raw-prompt", action="store_true", help="no chat format; <image> marks where images go")
+    parser.add_argument(
+        "--raw-prompt", action="store_true", help="no chat format; <image> marks where images go"
+    )
     add_answering(parser)
 
 
@@ -104,11 +120,15 @@ def add_chat(verbs: Verbs[Parser]) -> None:
 
 def add_demo(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "demo", "the whole way on a small checkpoint: export, verify, ask")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep checkpoint and bundle in this new folder")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep checkpoint and bundle in this new folder"
+    )
 
 
 def add_answering(parser: Parser) -> None:
-    parser.add_argument("--image", nargs="+", action="extend", default=[], metavar="FILE", help="may be repeated")
+    parser.add_argument(
+        "--image", nargs="+", action="extend", default=[], metavar="FILE", help="may be repeated"
+    )
     parser.add_argument("--system", metavar="TEXT", help="instead of the model's own system text")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="default: 512, or what fits")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="F", help="0 (default) is greedy")
@@ -123,4 +143,6 @@ def add_answering(parser: Parser) -> None:
 
 
 def add_trust(parser: Parser) -> None:
-    parser.add_argument("--trust-bundle", action="store_true", help="skip hashing; structure is always checked")
+    parser.add_argument(
+        "--trust-bundle", action="store_true", help="skip hashing; structure is always checked"
+    )

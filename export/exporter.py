@@ -15,14 +15,22 @@ from torch import Tensor
 from edge_runtime.bundle import file_entries, write_manifest
 from edge_runtime.dialects import Dialect, Precision, grammar_named
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import FORMAT, TOKENIZER_NAME, GraphEntry, Manifest, Provenance, TableEntry
+from edge_runtime.manifest import (
+    FORMAT,
+    TOKENIZER_NAME,
+    GraphEntry,
+    Manifest,
+    Provenance,
+    TableEntry,
+    TableType,
+)
 from edge_runtime.progress import Progress, silent
 from edge_runtime.publish import check_free_space, staged_folder
 from edge_runtime.spec import DecoderSpec, ModelSpec, Role
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
 from export.dialects.spellings import spelling_from_dialect
-from export.graphfile import DTYPE_NAMES, ports_of, write_graph, write_table
+from export.graphfile import ports_of, write_graph, write_table
 from export.layouts.detect import layout_from_checkpoint
 from export.modules.llama import rope_tables
 from export.modules.role import module_from_role
@@ -130,8 +138,7 @@ class Export:
         decoder = self.spec.decoder
         with (self.folder / TABLE_PATH).open("wb") as file:
             write_table(self.plan.read("embed", "weight"), file, self.dtype, self._ticker("writing embed"))
-        name = DTYPE_NAMES[self.dtype]
-        assert name in ("float32", "float16")
+        name: TableType = "float32" if self.dtype == torch.float32 else "float16"
         return TableEntry(TABLE_PATH, name, decoder.vocab, decoder.width)
 
     def _write_graph(self, role: Role, dialect: Dialect) -> GraphEntry:

@@ -68,11 +68,11 @@ def elements_of(value: ir.Value) -> int:
     return count
 
 
-def chunks(tensor: Tensor, dtype: torch.dtype) -> Iterator[memoryview]:
+def chunks(tensor: Tensor, dtype: torch.dtype) -> Iterator[bytes]:
     """The tensor's values in row-major order, converted piece by piece."""
     flat = tensor.reshape(-1)  # a copy only where the tensor is a transposed view
     for start in range(0, flat.numel(), CHUNK_ELEMENTS):
-        yield memoryview(flat[start : start + CHUNK_ELEMENTS].to(dtype).numpy()).cast("B")
+        yield flat[start : start + CHUNK_ELEMENTS].to(dtype).view(torch.uint8).numpy().tobytes()
 
 
 def fill_hole(traced: Traced, place: Place, location: str, dtype: torch.dtype) -> None:

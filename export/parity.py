@@ -80,7 +80,7 @@ class ParityReport:
 
     @property
     def is_passed(self) -> bool:
-        return all(each.is_passed for each in (*self.roles, *self.greedy))
+        return all(each.is_passed for each in self.roles) and all(each.is_passed for each in self.greedy)
 
 
 def parity_of(
@@ -118,7 +118,9 @@ class Comparison:
 
     def report(self) -> ParityReport:
         low = [self.reference.vision_low(batched(each.low)) for each in self.pixels]
-        high = [self.reference.vision_high(batched(each.high)) for each in self.pixels if each.high is not None]
+        high = [
+            self.reference.vision_high(batched(each.high)) for each in self.pixels if each.high is not None
+        ]
         embeds = [
             self.reference.adapt(high[index] if high else None, low[index]) for index in range(len(low))
         ]

@@ -98,9 +98,7 @@ class OrtDecoder:
     chunks of several rows are fed row by row.
     """
 
-    def __init__(
-        self, session: Any, entry: GraphEntry, spec: DecoderSpec, batch: int, capacity: int
-    ) -> None:
+    def __init__(self, session: Any, entry: GraphEntry, spec: DecoderSpec, batch: int, capacity: int) -> None:
         self.batch = batch
         self.capacity = capacity
         self._session = session
@@ -122,7 +120,7 @@ class OrtDecoder:
         if rows == 1 or steps == 1 or not write_index.any():
             return self._run(self._whole, embeds, write_index, logit_index)
         parts = [
-            self._run(binding, *(each[row : row + 1] for each in (embeds, write_index, logit_index)))
+            self._run(binding, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1])
             for row, binding in enumerate(self._rows)
         ]
         return np.concatenate(parts)

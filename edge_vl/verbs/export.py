@@ -33,6 +33,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.json:
         terminal.json(result)
     else:
-        terminal.line(f"{arguments.out}: {len(manifest.files)} files, {size / (1 << 20):.1f} MiB, {arguments.precision}")
+        terminal.line(
+            f"{arguments.out}: {len(manifest.files)} files, {size / (1 << 20):.1f} MiB, {arguments.precision}"
+        )
         terminal.line(f"next: edge-vl verify {arguments.out} --against {arguments.checkpoint}")
     return 0

@@ -25,7 +25,10 @@ FAILED = 1
 def run(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.images is not None and arguments.against is None:
         raise EdgeVLError(
-            "EVL-USAGE", "--images needs --against", "pictures are there to compare with", "add --against CHECKPOINT"
+            "EVL-USAGE",
+            "--images needs --against",
+            "pictures are there to compare with",
+            "add --against CHECKPOINT",
         )
     bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
     for entry in bundle.manifest.graphs:
@@ -39,7 +42,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     }
     if not arguments.json:
         hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
-        terminal.line(f"integrity  {files} files, {hashes}; {len(bundle.manifest.graphs)} graphs, structure ok")
+        terminal.line(
+            f"integrity  {files} files, {hashes}; {len(bundle.manifest.graphs)} graphs, structure ok"
+        )
     is_passed = True
     if arguments.against is not None:
         report = compared(bundle, arguments.against, arguments.images, terminal)
@@ -70,10 +75,14 @@ def pictures_from_folder(folder: Path | None) -> list[Image.Image]:
     if folder is None:
         return []
     if not folder.is_dir():
-        raise EdgeVLError("EVL-IMAGES", f"cannot read {folder}", "it is not a folder", "give a folder of pictures")
+        raise EdgeVLError(
+            "EVL-IMAGES", f"cannot read {folder}", "it is not a folder", "give a folder of pictures"
+        )
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not files:
-        raise EdgeVLError("EVL-IMAGES", f"{folder} is empty", "there is nothing to compare with", "put pictures into it")
+        raise EdgeVLError(
+            "EVL-IMAGES", f"{folder} is empty", "there is nothing to compare with", "put pictures into it"
+        )
     return [picture_from_file(path, PictureLimits()) for path in files]
 
 
@@ -127,4 +136,6 @@ def show(report: ParityReport, terminal: Terminal) -> None:
     for each in report.greedy:
         verdict = "ok" if each.is_passed else "FAILED"
         parted = "" if each.gap is None else f", parted where the best two logits differ by {each.gap:.2e}"
-        terminal.line(f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}")
+        terminal.line(
+            f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}"
+        )

@@ -172,6 +172,15 @@ def test_control_tokens_that_swallow_spaces_do_so_as_in_transformers(tmp_path: P
     assert Tokenizer.open(path).encode_with_control(text) == oracle.encode(text, add_special_tokens=False)
 
 
+def test_of_control_tokens_that_begin_alike_the_longest_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    core = core_like_deepseek()
+    core.add_special_tokens(["<a>", "<a><b>"])
+    core.save(str(path))
+    tokenizer = Tokenizer.open(path)
+    assert tokenizer.split_control("<a><b><a>") == [tokenizer.id_of("<a><b>"), tokenizer.id_of("<a>")]
+
+
 def test_decode_skips_flagged_tokens_only(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode_with_control(f"{BOS}a{REF}b{EOS}")
     assert tokenizer.decode(ids) == f"a{REF}b"
