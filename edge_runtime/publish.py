@@ -248,6 +248,8 @@ def rename_without_replacing(folder: Path, target: Path) -> None:
     places = (AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(target))
     if renameat2 is not None and renameat2(*places, RENAME_NOREPLACE) == 0:
         return
+    if renameat2 is not None and ctypes.get_errno() == errno.EEXIST:
+        raise exists_error(target)
     # Not every file system has it; where the reason is another one, the plain rename meets it too.
     rename_if_absent(folder, target)
 

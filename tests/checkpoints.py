@@ -483,7 +483,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
-def edit_json(path: Path, **changes: Any) -> None:  # noqa: ANN401
+def edit_json(path: Path, **changes: Any) -> None:
     """Sets top-level keys of a JSON file; for the tests that damage a checkpoint."""
     write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)
 

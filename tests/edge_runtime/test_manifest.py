@@ -32,7 +32,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture
-def plain(manifest: Manifest) -> Any:  # noqa: ANN401
+def plain(manifest: Manifest) -> Any:
     return json.loads(bytes_from_manifest(manifest))
 
 

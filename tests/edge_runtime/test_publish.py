@@ -123,6 +123,12 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(
     assert not (out / "x").exists()
 
 
+def test_the_exclusive_rename_needs_no_look_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    assert refusal(tmp_path / "out", lambda staging: (tmp_path / "out").mkdir()).code == "EVL-OUT-EXISTS"
+    assert names(tmp_path / "out") == []
+
+
 def test_the_plain_rename_publishes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "rename_without_replacing", publish.rename_if_absent)
     with staged_folder(tmp_path / "out") as staging:
