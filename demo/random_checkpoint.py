@@ -141,7 +141,7 @@ def spread_of(name: str, shape: Shape) -> float:
     is_table = "embed_tokens" in name or "pos" in name or "latent" in name
     if len(shape) < 2 or is_table:
         return SMALL
-    return math.prod(shape[1:]) ** -0.5
+    return 1.0 / math.sqrt(math.prod(shape[1:]))
 
 
 def spec_named(size: str) -> ModelSpec:

@@ -15,7 +15,7 @@ from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_bytes, picture_from_file
+from edge_runtime.picture import PictureLimits, picture_from_bytes, picture_from_file, picture_from_image
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, Turn, check_fits
 from edge_runtime.sampling import Sampling, rng_from_seed
 from edge_runtime.sequence import KVSequence, generate
@@ -247,7 +247,7 @@ def picture_from_source(source: ImageSource, limits: PictureLimits) -> Image.Ima
     if isinstance(source, bytes):
         return picture_from_bytes(source, limits)
     if isinstance(source, Image.Image):
-        return source.convert("RGB")  # decoded by the caller, so what could be hostile is behind us
+        return picture_from_image(source)
     return picture_from_file(source, limits)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class EdgeVLError(Exception):
     """A mistake the user can mend. `exit_status` is what the command ends with."""
@@ -28,6 +30,13 @@ class MachineFault(EdgeVLError):
     """A fault of ours or of the machine, not of what the user asked for."""
 
     exit_status = 3
+
+
+def listed(names: Iterable[str], limit: int = 5) -> str:
+    """The first few names, each cut short, and how many more there are."""
+    every = list(names)
+    shown = ", ".join(name[:100] for name in every[:limit])
+    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
 
 
 def one_line(text: str, limit: int = 600) -> str:

@@ -120,6 +120,12 @@ def _refusals_named() -> Iterator[None]:
         raise broken(_reason(error)) from None
 
 
+def picture_from_image(picture: Image.Image) -> Image.Image:
+    """The same for a picture the caller has decoded, and so trusts: upright, 8 bits, RGB."""
+    turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return _rgb(picture.copy() if turn is None else picture.transpose(turn))
+
+
 def _decoded(reader: type[ImageFile.ImageFile], data: bytes, limits: PictureLimits) -> Image.Image:
     with reader(io.BytesIO(data)) as opened:
         # our header walk and Pillow's parser may read one file differently: what it will allocate counts

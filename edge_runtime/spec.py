@@ -189,6 +189,7 @@ class PreprocessSpec:
     def __post_init__(self) -> None:
         check_positive(self, "min_side")
         check(all(0 <= value <= 255 for value in self.background), "background is not a colour")
+        check(self.min_side <= self.canvas, "min_side is larger than the canvas")
 
     @property
     def canvas(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.version import VERSION
+
 if TYPE_CHECKING:
     from edge_runtime.answer import Answer, AnswerStream, Usage
     from edge_runtime.assistant import Assistant, Chat, Request
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from edge_runtime.loading import load
     from edge_runtime.sampling import Sampling
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Answer",

@@ -5,38 +5,63 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NoReturn, TextIO
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_vl.bar import bar_line, plain_line
+from edge_vl.faults import DEBUG_VARIABLE, Stopped, error_from_fault, unwind_on_signals
 from edge_vl.parser import parsed_arguments
 
-INTERRUPTED = 130  # what shells expect after Ctrl-C
-OUR_FAULT = 3
-BAR_WIDTH = 24
+NOBODY_READS = 128 + signal.SIGPIPE
 REDRAW_SECONDS = 0.1
-COUNTED_BELOW = 1024  # smaller totals are steps, not bytes
-PLAIN_SECONDS = 10.0  # between lines of one label where nobody watches a bar
+PLAIN_SECONDS = 10.0  # between lines where nobody watches a bar
+USUAL_COLUMNS = 80
+ERASE_LINE = "\r\x1b[K"
+STDOUT_FAULT = "EVL-STDOUT"
+# An answer is untrusted: on a terminal its control characters are shown, not obeyed.
+SHOWN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in b"\n\t\r"} | {
+    ord("\r"): None
+}
 
 
 class Terminal:
-    """Results go to stdout; progress, logs and errors to stderr."""
+    """Results go to stdout; progress, prompts, logs and errors to stderr; `lines` is what the user types."""
 
-    def __init__(self, out: TextIO, err: TextIO) -> None:
+    def __init__(
+        self, out: TextIO, err: TextIO, lines: TextIO | None = None, is_debugged: bool = False
+    ) -> None:
         self._out = out
         self._err = err
-        self._is_live = err.isatty()
+        self._lines = lines
+        self._is_debugged = is_debugged
+        self._is_live = err.isatty() and os.environ.get("TERM") != "dumb"
+        self._has_blocks = is_unicode(err)
         self._label = ""
         self._label_began = 0.0
         self._drawn = time.monotonic()
         self._is_bar_open = False
 
+    @property
+    def is_typed(self) -> bool:
+        """Whether a person writes the lines."""
+        return self._lines is not None and self._lines.isatty()
+
     def write(self, text: str) -> None:
         """Part of a line of the result, at once."""
         self._clear_bar()
-        print(text, end="", file=self._out, flush=True)
+        try:
+            print(text.translate(SHOWN) if self._out.isatty() else text, end="", file=self._out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as fault:
+            fix = "free space, or send the output elsewhere"
+            raise MachineFault(STDOUT_FAULT, "stdout cannot be written", f"{fault.strerror}", fix) from fault
 
     def line(self, text: str = "") -> None:
         self.write(f"{text}\n")
@@ -50,11 +75,24 @@ class Terminal:
 
     def json(self, value: object) -> None:
         """The last line of stdout under --json."""
-        self.line(json.dumps(value, ensure_ascii=False, allow_nan=False))
+        # Another encoding's stand-ins for what it lacks would not be JSON.
+        self.line(json.dumps(value, ensure_ascii=not is_unicode(self._out), allow_nan=False))
 
     def note(self, text: str) -> None:
         self._clear_bar()
         print(text, file=self._err, flush=True)
+
+    def ask(self, prompt: str) -> str | None:
+        """The next line, None after the last; a person is shown the prompt."""
+        if self._lines is None:
+            return None
+        if self.is_typed:
+            self._clear_bar()
+            print(prompt, end="", file=self._err, flush=True)
+        line = self._lines.readline()
+        if not line and self.is_typed:
+            self.note("")
+        return line.rstrip("\r\n") if line else None
 
     def progress(self, label: str, done: int, total: int) -> None:
         """A bar with bytes and time left on a terminal, a line now and then otherwise."""
@@ -66,76 +104,119 @@ class Terminal:
         if now - self._drawn < quiet and not (self._is_live and (is_new or is_done)):
             return
         self._drawn = now
-        text = f"{label}  {amount(done, total)} of {amount(total, total)}"
         if not self._is_live:
-            print(text, file=self._err, flush=True)
+            print(plain_line(label, done, total), file=self._err, flush=True)
             return
-        filled = BAR_WIDTH * done // max(total, 1)
-        bar = "█" * filled + "░" * (BAR_WIDTH - filled)
-        left = time_left(now - self._label_began, done, total)
-        print(f"\r\x1b[K{bar}  {text}{left}", end="", file=self._err, flush=True)
+        spent_s = now - self._label_began
+        bar = bar_line(label, done, total, spent_s, columns_of(self._err), self._has_blocks)
+        print(f"{ERASE_LINE}{bar}", end="", file=self._err, flush=True)
         self._is_bar_open = True
 
-    def error(self, error: EdgeVLError) -> None:
+    def error(self, error: EdgeVLError, is_json: bool) -> None:
+        """Three lines for people; under --json one for programs besides, `{"error": {...}}`."""
+        if self._is_debugged:
+            self.note("".join(traceback.format_exception(error)).rstrip())
         self.note(f"what: {error.what} [{error.code}]")
         self.note(f"why:  {error.why}")
         self.note(f"do:   {error.fix}")
+        if is_json and error.code != STDOUT_FAULT:
+            record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
+            self.json({"error": record})
 
     def _clear_bar(self) -> None:
         if self._is_bar_open:
-            print("\r\x1b[K", end="", file=self._err, flush=True)
+            print(ERASE_LINE, end="", file=self._err, flush=True)
             self._is_bar_open = False
 
 
-def amount(count: int, total: int) -> str:
-    if total < COUNTED_BELOW:
-        return str(count)
-    if total >= 1 << 30:
-        return f"{count / (1 << 30):.2f} GiB"
-    return f"{count / (1 << 20):.1f} MiB"
+def is_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "utf-8").lower().startswith("utf")
 
 
-def time_left(spent: float, done: int, total: int) -> str:
-    if done <= 0 or spent < 1.0 or done >= total:
-        return ""
-    seconds = round(spent * (total - done) / done)
-    return f"  {seconds // 60}:{seconds % 60:02d} left"
+def columns_of(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
+    except OSError:  # a terminal that does not know its size
+        return USUAL_COLUMNS
 
 
 def exit_status(arguments: Sequence[str], terminal: Terminal) -> int:
+    """Runs the command. Whatever happens is said in words: no exception leaves this function."""
+    is_json = "--json" in arguments
     try:
-        chosen = parsed_arguments(arguments)
-        status: int = chosen.verb(chosen, terminal)
-    except EdgeVLError as error:
-        terminal.error(error)
+        try:
+            chosen = parsed_arguments(arguments)
+            status: int = chosen.verb(chosen, terminal)
+            return status
+        except (BrokenPipeError, KeyboardInterrupt, Stopped):
+            raise
+        except SystemExit as end:  # --help and --version
+            return int(end.code or 0)
+        except BaseException as fault:  # noqa: BLE001  (panics of Rust libraries are no Exceptions)
+            error = error_from_fault(fault)
+            if error is not fault:
+                error.__cause__ = fault
+            terminal.error(error, is_json)
+            return error.exit_status
+    except BrokenPipeError:
+        return NOBODY_READS
+    except EdgeVLError as error:  # stdout failed while an error was told
+        terminal.error(error, is_json=False)
         return error.exit_status
     except KeyboardInterrupt:
-        terminal.note("interrupted; nothing was left half-written")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of stdout went away; Python would complain once more while it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        terminal.error(out_of_memory())
-        return OUR_FAULT
-    return status
+        return ended(Stopped(signal.SIGINT), terminal, is_json)
+    except Stopped as stopped:
+        return ended(stopped, terminal, is_json)
 
 
-def out_of_memory() -> EdgeVLError:
-    return EdgeVLError(
-        "EVL-MEMORY",
-        "the machine has no memory left",
-        "an allocation was refused",
-        "close other programs, lower --max-context, or use a smaller precision",
-    )
+def ended(stopped: Stopped, terminal: Terminal, is_json: bool) -> int:
+    terminal.note(stopped.words())
+    if is_json:
+        record = {
+            "code": "EVL-STOPPED",
+            "what": stopped.words(),
+            "why": "a signal came",
+            "fix": "run it again",
+        }
+        terminal.json({"error": record})
+    return stopped.exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    """The entry point of `edge-vl` and `python -m edge_vl`."""
+    out, err = sys.stdout or nowhere(), sys.stderr or nowhere()
+    logging.basicConfig(level=logging.WARNING, stream=err, format="%(name)s: %(message)s")
     # A path or an answer may hold what the terminal's encoding lacks: show something, never fail.
-    for stream in (sys.stdout, sys.stderr):
+    for stream, errors in (
+        (out, "backslashreplace"),
+        (err, "backslashreplace"),
+        (sys.stdin, "surrogateescape"),
+    ):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    terminal = Terminal(sys.stdout, sys.stderr)
-    sys.exit(exit_status(sys.argv[1:] if arguments is None else arguments, terminal))
+            stream.reconfigure(errors=errors)
+    terminal = Terminal(out, err, sys.stdin, bool(os.environ.get(DEBUG_VARIABLE)))
+    unwind_on_signals()
+    try:
+        status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)
+    except (
+        KeyboardInterrupt,
+        Stopped,
+        BrokenPipeError,
+    ) as end:  # once more, or while the last words were said
+        status = end.exit_status if isinstance(end, Stopped) else 128 + signal.SIGINT
+    for stream in (out, err):
+        let_go(stream)
+    sys.exit(status)
+
+
+def nowhere() -> TextIO:
+    """Stands in for a stream that the caller closed before we began."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def let_go(stream: TextIO) -> None:
+    """Python flushes once more while it ends, and would complain where nobody reads."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +26,13 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+def given_path(text: str) -> Path:
+    # An unset variable in a script gives an empty text, which Path takes for the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def verb_named(name: str) -> Verb:
     def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         status: int = import_module(f"edge_vl.verbs.{name}").run(arguments, terminal)
@@ -35,17 +42,30 @@ def verb_named(name: str) -> Verb:
 
 
 def parsed_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    parser, names = whole_parser()
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in names:
-        near = difflib.get_close_matches(arguments[0], names, n=1)
-        hint = f"did you mean `edge-vl {near[0]}`?" if near else "see `edge-vl --help`"
-        raise EdgeVLError(
-            "EVL-USAGE", f"there is no verb {arguments[0]!r}", f"edge-vl has {', '.join(names)}", hint
-        )
-    return parser.parse_args(arguments)
+    """What the user asked for; whatever is wrong with it is an EdgeVLError with the code EVL-USAGE."""
+    parser, verbs = whole_parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in verbs.choices:
+        why = f"edge-vl has {', '.join(verbs.choices)}"
+        fix = near_miss(arguments[0], verbs.choices, "edge-vl ") or "see `edge-vl --help`"
+        raise EdgeVLError("EVL-USAGE", f"there is no verb {arguments[0]!r}", why, fix)
+    chosen, strangers = parser.parse_known_args(arguments)
+    verb = verbs.choices.get(arguments[0], parser) if arguments else parser
+    if strangers:
+        name = strangers[0].partition("=")[0]
+        why = f"`{verb.prog}` has no such argument"
+        fix = near_miss(name, verb._option_string_actions) or f"see `{verb.prog} --help`"
+        raise EdgeVLError("EVL-USAGE", f"{name!r} is not understood", why, fix)
+    if "verb" not in chosen:
+        parser.error("a verb is missing")
+    return chosen
 
 
-def whole_parser() -> tuple[Parser, list[str]]:
+def near_miss(word: str, known: Iterable[str], before: str = "") -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean `{before}{near[0]}`?" if near else ""
+
+
+def whole_parser() -> tuple[Parser, Verbs[Parser]]:
     parser = Parser(
         prog="edge-vl",
         description="DeepSeek-VL from checkpoint to answers on the edge.",
@@ -53,10 +73,10 @@ def whole_parser() -> tuple[Parser, list[str]]:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=version())
-    verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
+    verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
     for add in (add_export, add_verify, add_run, add_chat, add_demo):
         add(verbs)
-    return parser, list(verbs.choices)
+    return parser, verbs
 
 
 def version() -> str:
@@ -78,9 +98,9 @@ def new_verb(verbs: Verbs[Parser], name: str, help_text: str) -> Parser:
 def add_export(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "export", "checkpoint folder → bundle of ONNX graphs")
     parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and weights"
+        "checkpoint", type=given_path, metavar="CHECKPOINT", help="folder with config.json and weights"
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="bundle folder to make; must not exist")
+    parser.add_argument("out", type=given_path, metavar="OUT", help="bundle folder to make; must not exist")
     parser.add_argument(
         "--dialect", default="ort", metavar="NAME[,NAME]", help="graph dialects (default: ort)"
     )
@@ -92,19 +112,19 @@ def add_export(verbs: Verbs[Parser]) -> None:
 
 def add_verify(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "verify", "integrity and structure of a bundle, and parity with its checkpoint")
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE")
     parser.add_argument(
-        "--against", type=Path, metavar="CHECKPOINT", help="compare every role and the greedy tokens"
+        "--against", type=given_path, metavar="CHECKPOINT", help="compare every role and the greedy tokens"
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="pictures to compare with, besides synthetic ones"
+        "--images", type=given_path, metavar="DIR", help="pictures to compare with, besides synthetic ones"
     )
     add_trust(parser)
 
 
 def add_run(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "run", "one answer, streamed")
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE")
     parser.add_argument("--prompt", required=True, metavar="TEXT")
     parser.add_argument(
         "--raw-prompt", action="store_true", help="no chat format; <image> marks where images go"
@@ -114,20 +134,26 @@ def add_run(verbs: Verbs[Parser]) -> None:
 
 def add_chat(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "chat", "a conversation in the terminal")
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE")
     add_answering(parser)
 
 
 def add_demo(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "demo", "the whole way on a small checkpoint: export, verify, ask")
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep checkpoint and bundle in this new folder"
+        "--keep", type=given_path, metavar="DIR", help="keep checkpoint and bundle in this new folder"
     )
 
 
 def add_answering(parser: Parser) -> None:
     parser.add_argument(
-        "--image", nargs="+", action="extend", default=[], metavar="FILE", help="may be repeated"
+        "--image",
+        type=given_path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="may be repeated",
     )
     parser.add_argument("--system", metavar="TEXT", help="instead of the model's own system text")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="default: 512, or what fits")

@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 
 import torch
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed
 from export.section import Section, section_from_file, text_from_file
 from export.shard import Shard, TensorInfo, shard_from_file
 
@@ -170,10 +170,3 @@ def merged_tensors(shards: Mapping[str, Shard]) -> dict[str, TensorInfo]:
         fix = "keep one version of the weights in the folder"
         raise EdgeVLError("EVL-CHECKPOINT-DUPLICATE", "tensors are stored twice", why, fix)
     return tensors
-
-
-def listed(names: Iterable[str], limit: int = 5) -> str:
-    """The first few names and how many more there are."""
-    every = list(names)
-    shown = ", ".join(name[:100] for name in every[:limit])
-    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from edge_runtime.manifest import (
 from edge_runtime.progress import Progress, silent
 from edge_runtime.publish import check_free_space, staged_folder
 from edge_runtime.spec import DecoderSpec, ModelSpec, Role
+from edge_runtime.version import VERSION
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
-from export.dialects.spellings import spelling_from_dialect
+from export.dialects.spellings import check_sayable, spelling_from_dialect
 from export.graphfile import ports_of, write_graph, write_table
 from export.layouts.detect import layout_from_checkpoint
 from export.modules.llama import rope_tables
@@ -42,7 +44,6 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 DEFAULT_CONTEXT = 4096
 TABLE_PATH = "embed.bin"
 SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
-VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def export_bundle(
     with Checkpoint.open(checkpoint_path) as checkpoint:
         spec = spec_from_checkpoint(checkpoint)
         context = context_from_options(spec, options)
+        for dialect in options.dialects:
+            check_sayable(dialect, spec)
         plan = plan_from_checkpoint(checkpoint, spec)
         with staged_folder(out) as folder:
             return Export(checkpoint, spec, plan, options, context, folder, progress).run()
@@ -132,7 +135,7 @@ class Export:
     def _copy_texts(self) -> None:
         shutil.copyfile(self.checkpoint.tokenizer_path, self.folder / TOKENIZER_NAME)
         for licence in self.checkpoint.licence_paths:
-            shutil.copyfile(licence, self.folder / licence.name)
+            shutil.copyfile(licence, self.folder / plain_name(licence.name))
 
     def _write_table(self) -> TableEntry:
         decoder = self.spec.decoder
@@ -185,6 +188,11 @@ class Export:
             torch_version=torch.__version__,
             onnx_version=onnx.__version__,
         )
+
+
+def plain_name(name: str) -> str:
+    """A name that a manifest takes, as "LICENSE (1).txt" is not."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._-") or "LICENSE"
 
 
 def elements_of_role(plan: WeightPlan, role: Role) -> int:

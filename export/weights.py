@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.spec import ModelSpec, Role
-from export.checkpoint import Checkpoint, listed
+from export.checkpoint import Checkpoint
 from export.layouts.detect import layout_from_checkpoint
 from export.layouts.layout import Naming, Shape, Stems
 from export.layouts.parameters import Parameter, parameters_from_spec

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from edge_runtime.assistant import Assistant, Chat, Request
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
+from edge_runtime.picture import PictureLimits, picture_from_file
 from edge_vl.verbs.answering import request_from_arguments
+from edge_vl.verbs.folders import refuse_checkpoint
 
 if TYPE_CHECKING:
     from edge_vl.cli import Terminal
@@ -19,10 +23,12 @@ HELP = "/image FILE shows a picture with the next question · /new starts over �
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     request = request_from_arguments(arguments)
+    refuse_checkpoint(arguments.bundle)
+    images = [picture_from_file(path, PictureLimits()) for path in arguments.image]
     with load(
         arguments.bundle, arguments.engine, arguments.max_context, arguments.trust_bundle, terminal.progress
     ) as assistant:
-        Talk(assistant, arguments, request, terminal).run()
+        Talk(assistant, arguments, request, images, terminal).run()
     return 0
 
 
@@ -30,54 +36,53 @@ class Talk:
     """Lines in, answers out. A mistake costs one line, not the conversation."""
 
     def __init__(
-        self, assistant: Assistant, arguments: Namespace, request: Request, terminal: Terminal
+        self,
+        assistant: Assistant,
+        arguments: Namespace,
+        request: Request,
+        images: list[Image.Image],
+        terminal: Terminal,
     ) -> None:
         self.assistant = assistant
         self.arguments = arguments
         self.request = request
         self.terminal = terminal
-        self.images: list[str] = list(arguments.image)
+        self.images = images  # to be shown with the next question
         self.chat: Chat = assistant.chat(arguments.system)
 
     def run(self) -> None:
-        if sys.stdin.isatty():
+        if self.terminal.is_typed:
             self.terminal.note(HELP)
-        while (line := self._line()) is not None:
-            if line in ("/quit", "/exit"):
+        while (line := self.terminal.ask("you> ")) is not None:
+            if line.strip() in ("/quit", "/exit"):
                 return
             try:
-                self._obey(line)
+                self._obey(line.strip())
             except EdgeVLError as error:
-                self.terminal.error(error)
-
-    def _line(self) -> str | None:
-        try:
-            return input("you> " if sys.stdin.isatty() else "").strip()
-        except EOFError:
-            return None
+                self.terminal.error(error, self.arguments.json)
 
     def _obey(self, line: str) -> None:
         if line == "/new":
             self.chat, self.images = self.assistant.chat(self.arguments.system), []
         elif line.startswith("/image "):
-            self.images.append(line.removeprefix("/image ").strip())
+            path = Path(line.removeprefix("/image ").strip())
+            self.images.append(picture_from_file(path, self.assistant.limits))
         elif line.startswith("/"):
             self.terminal.note(HELP)
         elif line:
             self._answer(line)
 
     def _answer(self, text: str) -> None:
-        # A picture that cannot be read is dropped with its error; the question can be asked again.
-        images, self.images = self.images, []
-        stream = self.chat.stream(text, images, self.request)
+        """Pictures wait for the first question that is answered to its end."""
         try:
+            stream = self.chat.stream(text, self.images, self.request)
             for piece in stream:
                 if not self.arguments.json:
                     self.terminal.write(piece)
         except KeyboardInterrupt:
-            stream.close()
-            self.terminal.line(" …")
+            self.terminal.note(" … stopped; the question and this answer are forgotten")
             return
+        self.images = []
         if self.arguments.json:
             self.terminal.json(stream.answer.to_json())
         else:

@@ -13,12 +13,13 @@ from edge_runtime.publish import staged_folder
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
+    from demo.walkthrough import Step
     from edge_vl.cli import Terminal
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with workbench("demo"):
-        from demo.walkthrough import Step, walk
+        from demo.walkthrough import walk
     with folder_for(arguments.keep) as folder:
         steps: list[Step] = []
         for step in walk(folder, terminal.progress):

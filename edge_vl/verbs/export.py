@@ -7,6 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, cast
 
 from edge_runtime.dialects import Dialect
+from edge_vl.verbs.folders import refuse_bundle
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
+    refuse_bundle(arguments.checkpoint)
     dialects = tuple(dict.fromkeys(name.strip() for name in arguments.dialect.split(",")))
     with workbench("export"):
         from export.exporter import ExportOptions, export_bundle

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
 from edge_vl.verbs.answering import request_from_arguments
+from edge_vl.verbs.folders import refuse_checkpoint
 
 if TYPE_CHECKING:
     from edge_vl.cli import Terminal
@@ -22,6 +23,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             "a raw prompt has no system turn",
             "write the system text into the prompt, or leave --raw-prompt out",
         )
+    refuse_checkpoint(arguments.bundle)
     with load(
         arguments.bundle, arguments.engine, arguments.max_context, arguments.trust_bundle, terminal.progress
     ) as assistant:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import CheckFailed, EdgeVLError
 from edge_runtime.lint import check_grammar
+from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_vl.verbs.folders import has_file, refuse_bundle, refuse_checkpoint
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
@@ -30,34 +32,38 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             "pictures are there to compare with",
             "add --against CHECKPOINT",
         )
-    bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
-    for entry in bundle.manifest.graphs:
-        check_grammar(bundle.onnx_file(entry), entry)
-    files = len(bundle.manifest.files)
-    result: dict[str, object] = {
-        "bundle": str(arguments.bundle),
-        "files": files,
-        "hashes": "skipped" if arguments.trust_bundle else "ok",
-        "structure": "ok",
-    }
-    if not arguments.json:
-        hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
-        terminal.line(
-            f"integrity  {files} files, {hashes}; {len(bundle.manifest.graphs)} graphs, structure ok"
-        )
-    is_passed = True
+    bundle = sound_bundle(arguments, terminal)
+    report = None
     if arguments.against is not None:
         report = compared(bundle, arguments.against, arguments.images, terminal)
-        is_passed = report.is_passed
-        result["parity"] = parity_json(report)
-        if not arguments.json:
-            show(report, terminal)
-    result["passed"] = is_passed
+    is_passed = report is None or report.is_passed
     if arguments.json:
-        terminal.json(result)
+        terminal.json(json_from_result(bundle, arguments, report) | {"passed": is_passed})
     else:
+        show(bundle, arguments, report, terminal)
         terminal.line("passed" if is_passed else "FAILED: the bundle is not the same model as the checkpoint")
     return 0 if is_passed else FAILED
+
+
+def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
+    """Elsewhere a damaged bundle is the wrong input; here it is the answer to what was asked."""
+    refuse_checkpoint(arguments.bundle)
+    if arguments.against is not None:
+        refuse_bundle(arguments.against)
+    try:
+        bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
+        for entry in bundle.manifest.graphs:
+            check_grammar(bundle.onnx_file(entry), entry)
+    except EdgeVLError as error:
+        is_damaged = error.code.startswith("EVL-BUNDLE-") and error.code != "EVL-BUNDLE-FORMAT"
+        if (
+            is_damaged
+            and error.exit_status == EdgeVLError.exit_status
+            and has_file(arguments.bundle, MANIFEST_NAME)
+        ):
+            raise CheckFailed(error.code, error.what, error.why, error.fix) from error
+        raise
+    return bundle
 
 
 def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:
@@ -86,7 +92,17 @@ def pictures_from_folder(folder: Path | None) -> list[Image.Image]:
     return [picture_from_file(path, PictureLimits()) for path in files]
 
 
-def parity_json(report: ParityReport) -> dict[str, object]:
+def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport | None) -> dict[str, object]:
+    result: dict[str, object] = {
+        "bundle": str(arguments.bundle),
+        "files": len(bundle.manifest.files),
+        "hashes": "skipped" if arguments.trust_bundle else "ok",
+        "structure": "ok",
+    }
+    return result if report is None else result | {"parity": json_from_report(report)}
+
+
+def json_from_report(report: ParityReport) -> dict[str, object]:
     return {
         "roles": [
             {
@@ -118,7 +134,15 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def show(report: ParityReport, terminal: Terminal) -> None:
+def show(bundle: Bundle, arguments: Namespace, report: ParityReport | None, terminal: Terminal) -> None:
+    hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
+    files, graphs = len(bundle.manifest.files), len(bundle.manifest.graphs)
+    terminal.line(f"integrity  {files} files, {hashes}; {graphs} graphs, structure ok")
+    if report is not None:
+        show_parity(report, terminal)
+
+
+def show_parity(report: ParityReport, terminal: Terminal) -> None:
     head = ("role", "cosine", "max diff", "mean diff", "relative", "bar", "")
     rows = [
         (

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from export.modules.spelling import Cached, Eager, Rope
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.spec import DecoderSpec
+from export.modules.spelling import Cached, Eager, Rope, rotated
 
 CONTRIB = "com.microsoft"
+HEAD_MULTIPLE = 8  # GroupQueryAttention takes heads of these sizes
+ROTARY_HEAD_MULTIPLE = 16  # and rotates only these by itself
 
 
 class OrtSpelling(Eager):
@@ -48,15 +53,20 @@ class OrtSpelling(Eager):
         rope: Rope,
     ) -> Cached:
         steps = q.shape[1]
+        is_rotated_inside = q.shape[3] % ROTARY_HEAD_MULTIPLE == 0
+        if not is_rotated_inside:
+            cos, sin = rope_rows(rope, write_index, steps)
+            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+        tables = rope if is_rotated_inside else ()
         last_row = (write_index + (steps - 1)).to(torch.int32)  # (B,)
         total = (write_index.max() + steps).to(torch.int32)
         out, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
             f"{CONTRIB}::GroupQueryAttention",
-            (q.flatten(2), k.flatten(2), v.flatten(2), past_key, past_value, last_row, total, *rope),
+            (q.flatten(2), k.flatten(2), v.flatten(2), past_key, past_value, last_row, total, *tables),
             {
                 "num_heads": q.shape[2],
                 "kv_num_heads": k.shape[2],
-                "do_rotary": 1,
+                "do_rotary": int(is_rotated_inside),
                 "rotary_interleaved": 0,
                 "scale": q.shape[3] ** -0.5,
             },
@@ -65,3 +75,21 @@ class OrtSpelling(Eager):
             version=1,
         )
         return out, present_key, present_value
+
+
+def rope_rows(rope: Rope, write_index: Tensor, steps: int) -> Rope:
+    """The rows of both tables at the positions of this call's tokens, each (B, S, 1, hd / 2) in fp32."""
+    positions = write_index[:, None] + torch.arange(steps, device=write_index.device)  # (B, S)
+    cos, sin = (F.embedding(positions, table)[:, :, None].float() for table in rope)
+    return cos, sin
+
+
+def check_heads(decoder: DecoderSpec) -> None:
+    """Raise EVL-DIALECT-HEADS where ONNX Runtime's attention cannot take the decoder's heads."""
+    if decoder.head_dim % HEAD_MULTIPLE:
+        raise EdgeVLError(
+            "EVL-DIALECT-HEADS",
+            "the ort dialect cannot say this decoder",
+            f"its heads are {decoder.head_dim} wide, ONNX Runtime's attention wants a multiple of {HEAD_MULTIPLE}",
+            "choose another dialect with --dialect, or a model with other heads",
+        )

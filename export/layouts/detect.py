@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_runtime.errors import EdgeVLError
-from export.checkpoint import Checkpoint, listed
+from edge_runtime.errors import EdgeVLError, listed
+from export.checkpoint import Checkpoint
 from export.layouts.huggingface import TransformersLayout
 from export.layouts.layout import Layout, has_tensor_under
 from export.layouts.original import OriginalLayout

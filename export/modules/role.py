@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.spec import ModelSpec, Role
 from export.modules.adaptor import HybridAdaptor, MlpAdaptor
 from export.modules.llama import Decoder, Embedding
@@ -54,10 +54,3 @@ def fill(module: nn.Module, role: Role, state: Mapping[str, Tensor]) -> None:
         f"{role} was read in another dtype"
     )
     module.load_state_dict(dict(state), strict=True, assign=True)
-
-
-def listed(names: Iterable[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    every = list(names)
-    rest = len(every) - limit
-    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,60 @@
+"""One small checkpoint and its bundle for all tests of the command. Nobody writes into them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from demo.random_checkpoint import write_random_checkpoint
+from demo.sizes import SIZES
+from tests.edge_vl.command import ran
+
+CONTEXT = 32768  # long enough that an answer can be interrupted
+VISIBLE = 94  # the first tokens of the stand-in tokenizer are ASCII's visible characters
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Greedy answers are visible ASCII and never end: every other token ties with a visible one before it."""
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    spec = SIZES["tiny-low"]
+    spec = replace(spec, decoder=replace(spec.decoder, max_positions=CONTEXT))
+    write_random_checkpoint(spec, path, "original", "float32")
+    weights = load_file(path / "model.safetensors")
+    head = weights["language_model.lm_head.weight"]
+    for row in range(VISIBLE, len(head)):
+        head[row] = head[row % VISIBLE]
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
+    result = ran("export", checkpoint, path, "--precision", "fp32", "--max-context", str(CONTEXT))
+    assert result.status == 0, result.err
+    return path
+
+
+@pytest.fixture
+def own_checkpoint(checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def own_bundle(bundle: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (40, 30), (200, 40, 40)).save(path)
+    return path

@@ -1,0 +1,43 @@
+"""Subjects made once a session, and the largest differences they showed, stated at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import SMALL_MODELS
+from tests.proof.subject import Subject
+
+Note = Callable[[str, float], None]
+LARGEST = pytest.StashKey[dict[str, float]]()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the whole session's checkpoints and bundles lie."""
+    path = tmp_path_factory.getbasetemp() / "subjects"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session", params=list(SMALL_MODELS))
+def subject(request: pytest.FixtureRequest, folder: Path) -> Subject:
+    return Subject.of(request.param, folder)
+
+
+@pytest.fixture(scope="session")
+def note(request: pytest.FixtureRequest) -> Note:
+    """Remembers the largest value under each label."""
+    largest = request.config.stash.setdefault(LARGEST, {})
+
+    def keep(label: str, value: float) -> None:
+        largest[label] = max(value, largest.get(label, 0.0))
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for label, value in sorted(config.stash.get(LARGEST, {}).items()):
+        terminalreporter.write_line(f"proof: {label}: {value:.3g}")

@@ -1,0 +1,118 @@
+"""One random model, everywhere it exists: as transformers holds it, as checkpoints, as bundles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Precision
+from edge_runtime.embedding import EmbeddedPrompt
+from edge_runtime.preprocess import Pixels, pixels_from_picture
+from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
+from edge_runtime.stopwatch import Stopwatch
+from edge_runtime.tokenizer import Tokenizer
+from edge_runtime.vision import EncodedImage, VisionEncoder
+from export.exporter import ExportOptions, export_bundle
+from tests.checkpoints import (
+    SMALL_MODELS,
+    SmallModel,
+    model_from_small,
+    write_original_checkpoint,
+    write_transformers_checkpoint,
+)
+from tests.proof.oracle import Oracle
+
+LayoutName = Literal["transformers", "original"]
+CONTEXT = 512
+SEED = 3
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model by name. What it is asked for is written below `folder` once and found there afterwards."""
+
+    name: str
+    folder: Path
+    oracle: Oracle
+
+    @classmethod
+    def of(cls, name: str, folder: Path) -> Subject:
+        return cls(name, folder, Oracle(model_from_small(SMALL_MODELS[name], SEED)))
+
+    @property
+    def small(self) -> SmallModel:
+        return SMALL_MODELS[self.name]
+
+    def checkpoint(self, layout: LayoutName = "transformers") -> Path:
+        return checkpoint_below(self.folder, self.name, layout)
+
+    def bundle(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Bundle:
+        return Bundle.open(bundle_below(self.folder, self.name, precision, layout))
+
+    def opened(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Opened:
+        bundle = self.bundle(precision, layout)
+        return Opened(bundle, OrtBackend(bundle, threads=1))
+
+
+def checkpoint_below(folder: Path, name: str, layout: LayoutName = "transformers") -> Path:
+    path = folder / f"{name}-{layout}"
+    if not path.exists():
+        write = write_transformers_checkpoint if layout == "transformers" else write_original_checkpoint
+        write(path, SMALL_MODELS[name], seed=SEED)
+    return path
+
+
+def bundle_below(
+    folder: Path, name: str, precision: Precision = "fp32", layout: LayoutName = "transformers"
+) -> Path:
+    """Exported once a session, whoever asks: tracing is what these tests spend their time on."""
+    path = folder / f"{name}-{layout}-{precision}"
+    if not path.exists():
+        options = ExportOptions(precision=precision, max_context=CONTEXT)
+        export_bundle(checkpoint_below(folder, name, layout), path, options)
+    return path
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle on ONNX Runtime, and what the runtime makes of prompts and pictures."""
+
+    bundle: Bundle
+    backend: OrtBackend
+
+    @property
+    def format(self) -> PromptFormat:
+        spec = self.bundle.spec
+        return PromptFormat(Tokenizer.open(self.bundle.tokenizer_path), spec.prompt, spec.image_tokens)
+
+    def raw_prompt(self, text: str) -> PromptTokens:
+        refs = tuple(ImageRef(bytes([index])) for index in range(text.count("<image>")))
+        return self.format.raw_prompt_tokens(text, refs)
+
+    def pixels(self, pictures: list[Image.Image]) -> list[Pixels]:
+        return [pixels_from_picture(picture, self.bundle.spec.preprocess) for picture in pictures]
+
+    def encoded(self, pictures: list[Image.Image]) -> list[EncodedImage]:
+        encoder = VisionEncoder(self.backend, self.bundle.spec)
+        return [encoder.encode(picture, Stopwatch()) for picture in pictures]
+
+    def embedded(self, prompt: PromptTokens, pictures: list[Image.Image]) -> EmbeddedPrompt:
+        images = self.encoded(pictures)
+        rows, digests = [image.rows for image in images], [image.digest for image in images]
+        return EmbeddedPrompt(prompt, self.bundle.embedding(), rows, digests)
+
+
+def pictures(count: int) -> list[Image.Image]:
+    """Noise in shapes that leave borders on either side, or none."""
+    rng = np.random.Generator(np.random.PCG64(7))
+    sizes = [(130, 71), (61, 97), (50, 50)]
+    return [
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for width, height in sizes[:count]
+    ]

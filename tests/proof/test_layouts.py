@@ -1,0 +1,33 @@
+"""One model as two checkpoints: save_pretrained's files, and the original ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_runtime.assistant import Assistant, Request
+from tests.proof.subject import Subject, pictures
+
+
+@pytest.fixture
+def twin(subject: Subject) -> Subject:
+    """Twins only of models whose sizes the original config.json can say."""
+    if subject.name not in ("plain", "windowed"):
+        pytest.skip("one model a family is exported in the original layout too")
+    return subject
+
+
+def test_both_layouts_export_to_the_same_graphs_and_weights(twin: Subject) -> None:
+    one, other = (twin.bundle("fp32", layout) for layout in ("transformers", "original"))
+    assert one.spec == other.spec
+    assert one.manifest.graphs == other.manifest.graphs
+    assert one.manifest.files == other.manifest.files
+    layouts = [each.manifest.provenance.layout for each in (one, other)]
+    assert len(set(layouts)) == 2, layouts
+
+
+def test_a_bundle_of_the_original_layout_answers_as_transformers_does(twin: Subject) -> None:
+    opened, shown = twin.opened("fp32", "original"), pictures(1)
+    wanted = twin.oracle.greedy(opened.raw_prompt("<image>and then").ids, opened.pixels(shown))
+    with Assistant(opened.bundle, opened.backend) as assistant:
+        answer = assistant.raw("<image>and then", shown, Request(max_tokens=32)).answer
+    assert answer.token_ids == wanted

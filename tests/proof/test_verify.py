@@ -1,0 +1,84 @@
+"""`edge-vl verify --against`: yes to the checkpoint a bundle came from, no to one that was changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from edge_vl.cli import Terminal, exit_status
+from tests.checkpoints import SMALL_MODELS, edit_tensors
+from tests.proof.subject import bundle_below, checkpoint_below
+
+HYBRID_TENSORS = (
+    "model.vision_model.encoder.layers.1.mlp.fc1.weight",
+    "model.vision_model.embeddings.position_embedding.weight",
+    "model.high_res_vision_model.vision_encoder.layers.0.attn.rel_pos_h",
+    "model.high_res_vision_model.vision_encoder.neck.conv2.weight",
+    "model.high_res_vision_alpha",
+    "model.aligner.vision_proj.weight",
+    "model.language_model.embed_tokens.weight",
+    "model.language_model.layers.1.self_attn.k_proj.weight",
+    "model.language_model.norm.weight",
+    "lm_head.weight",
+)
+
+
+def verified(bundle: Path, checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    out, err = StringIO(), StringIO()
+    arguments = ["verify", str(bundle), "--against", str(checkpoint), "--json"]
+    status = exit_status(arguments, Terminal(out, err))
+    assert out.getvalue(), err.getvalue()
+    result: dict[str, Any] = json.loads(out.getvalue().splitlines()[-1])
+    return status, result
+
+
+@pytest.mark.parametrize("name", list(SMALL_MODELS))
+def test_a_bundle_passes_against_its_own_checkpoint(folder: Path, name: str) -> None:
+    for precision in ("fp32", "fp16"):
+        bundle = bundle_below(folder, name, precision)
+        status, result = verified(bundle, checkpoint_below(folder, name))
+        assert (status, result["passed"]) == (0, True), result
+
+
+def test_a_bundle_passes_against_the_same_model_in_the_other_layout(folder: Path) -> None:
+    bundle = bundle_below(folder, "windowed")
+    assert verified(bundle, checkpoint_below(folder, "windowed", "original"))[0] == 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", HYBRID_TENSORS)
+def test_a_bundle_fails_against_a_checkpoint_with_one_other_tensor(
+    folder: Path, tmp_path: Path, name: str, precision: str
+) -> None:
+    checkpoint = changed_checkpoint(folder, tmp_path, name, lambda value: value * 1.5)
+    status, result = verified(bundle_below(folder, "windowed", precision), checkpoint)
+    assert (status, result["passed"]) == (1, False)
+
+
+def changed_checkpoint(folder: Path, tmp_path: Path, name: str, change: Any) -> Path:
+    path = tmp_path / "changed"
+    shutil.copytree(checkpoint_below(folder, "windowed"), path)
+    tensors = load_file(path / "model.safetensors")
+    value: Tensor = change(tensors[name].clone())
+    assert not torch.equal(value, tensors[name])
+    edit_tensors(path / "model.safetensors", add={name: value})
+    return path
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", HYBRID_TENSORS)
+def test_X(folder: Path, tmp_path: Path, name: str, precision: str) -> None:
+    def one(value):
+        value.view(-1)[value.numel()//2] += 0.3
+        return value
+    checkpoint = changed_checkpoint(folder, tmp_path, name, one)
+    status, result = verified(bundle_below(folder, "windowed", precision), checkpoint)
+    assert (status, result["passed"]) == (1, False)
