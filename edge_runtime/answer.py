@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from edge_runtime.errors import EdgeVLError
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -57,7 +59,13 @@ class AnswerStream:
         """The whole answer; runs what is left of the stream."""
         for _ in self:
             pass
-        assert self._answer is not None, "the stream was closed before its end"
+        if self._answer is None:
+            raise EdgeVLError(
+                "EVL-STREAM-CLOSED",
+                "there is no whole answer",
+                "the stream was closed, or failed, before its end",
+                "read the pieces instead, or ask again",
+            )
         return self._answer
 
     def close(self) -> None:

@@ -66,6 +66,8 @@ class Assistant:
         self._table = bundle.embedding()
         self._vision = VisionEncoder(backend, self.spec)
         self._sequence = KVSequence(backend.decoder(batch=1, capacity=self.capacity), self._table)
+        self._owner: object = None  # the answer that the KV cache belongs to
+        self._is_closed = False
 
     @property
     def precision(self) -> dict[str, str]:
@@ -85,6 +87,7 @@ class Assistant:
 
     def close(self) -> None:
         """Lets go of the engine; the assistant answers nothing afterwards."""
+        self._is_closed = True
         self._backend.close()
 
     def ask(
@@ -143,6 +146,8 @@ class Assistant:
         stopwatch: Stopwatch,
     ) -> Generator[str, None, Answer]:
         limit = self._limit(prompt, request)
+        owner = self._owner = object()
+        self._check_owner(owner)
         sequence, text = self._sequence, TextStream(self.tokenizer, (*stop_strings, *request.stop))
         embedded = EmbeddedPrompt(
             prompt, self._table, [image.rows for image in images], [image.digest for image in images]
@@ -154,6 +159,7 @@ class Assistant:
         ids: list[int] = []
         pieces: list[str] = []
         while not text.is_stopped:
+            self._check_owner(owner)
             with stopwatch.time("decode"):
                 token = next(tokens, None)
             if token is None:
@@ -166,6 +172,18 @@ class Assistant:
         is_cut = not text.is_stopped and len(ids) == limit
         usage = Usage(len(prompt), prompt.image_token_count, cached, len(ids))
         return self._report("".join(pieces), ids, "length" if is_cut else "stop", usage, stopwatch)
+
+    def _check_owner(self, owner: object) -> None:
+        if self._is_closed:
+            what, why, fix = "the assistant answers nothing", "it was closed", "load the bundle again"
+            raise EdgeVLError("EVL-ASSISTANT-CLOSED", what, why, fix)
+        if owner is not self._owner:
+            raise EdgeVLError(
+                "EVL-STREAM-REPLACED",
+                "this answer cannot go on",
+                "another one was begun, and an assistant has room for one at a time",
+                "read a stream to its end before the next question",
+            )
 
     def _limit(self, prompt: PromptTokens, request: Request) -> int:
         check_fits(prompt, request.max_tokens or 1, self.capacity)

@@ -31,7 +31,9 @@ class EmbeddedPrompt:
 
     def rows(self, start: int, stop: int) -> Array:
         """Rows start..stop of the prompt, (1, stop - start, D)."""
-        rows = np.array(self._table[self._ids[start:stop]])
+        # An adaptor in fp32 may say what a table in fp16 cannot hold.
+        dtype = np.result_type(self._table, *self._images)
+        rows = self._table[self._ids[start:stop]].astype(dtype)
         for first, image in self.prompt.image_spans:
             low, high = max(start, first), min(stop, first + self.prompt.image_tokens)
             if low < high:

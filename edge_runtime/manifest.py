@@ -98,6 +98,7 @@ class GraphEntry:
     opset: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    fp32_islands: tuple[str, ...] = ()  # layers of an fp16 graph that keep fp32; "*" is all of them
 
     def __post_init__(self) -> None:
         check_path(self.path)

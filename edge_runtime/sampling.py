@@ -16,6 +16,7 @@ Logits = npt.NDArray[np.float32]  # (V,) finite, or -inf where a token is ruled 
 Ids = npt.NDArray[np.int64]  # (N,)
 
 HOTTEST = 2.0
+NONFINITE_CODE = "EVL-LOGITS-NONFINITE"
 PENALTY_LIMITS = (0.01, 100.0)  # beyond these float32 logits overflow
 LARGEST = np.finfo(np.float32).max
 GREEDY_BELOW = 1e-6  # a positive temperature this low leaves one token float32 can tell apart
@@ -107,10 +108,10 @@ def check_finite(logits: Logits) -> None:
     if math.isfinite(logits.min()) and math.isfinite(logits.max()):
         return
     raise MachineFault(
-        "EVL-LOGITS-NONFINITE",
+        NONFINITE_CODE,
         "the model's output is not a number",
         f"{np.count_nonzero(~np.isfinite(logits))} of {logits.size} logits are NaN or infinite",
-        "run `edge-vl verify` on the bundle; export with --precision fp32 if fp16 overflows",
+        "run `edge-vl verify` on the bundle; export with --images DIR to find layers that overflow fp16, or with --precision fp32",
     )
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -22,6 +22,9 @@ NOBODY_READS = 128 + signal.SIGPIPE
 REDRAW_SECONDS = 0.1
 PLAIN_SECONDS = 10.0  # between lines where nobody watches a bar
 USUAL_COLUMNS = 80
+# ONNX Runtime reports to its maker since 1.29 unless this is set before it is imported, and leaves an
+# identifier in the user's cache; no verb touches the network unless its flag says so.
+NO_REPORTS = {"ORT_DISABLE_TELEMETRY": "1"}
 ERASE_LINE = "\r\x1b[K"
 STDOUT_FAULT = "EVL-STDOUT"
 # An answer is untrusted: on a terminal its control characters are shown, not obeyed.
@@ -34,17 +37,23 @@ class Terminal:
     """Results go to stdout; progress, prompts, logs and errors to stderr; `lines` is what the user types."""
 
     def __init__(
-        self, out: TextIO, err: TextIO, lines: TextIO | None = None, is_debugged: bool = False
+        self,
+        out: TextIO,
+        err: TextIO,
+        lines: TextIO | None = None,
+        is_debugged: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out = out
         self._err = err
         self._lines = lines
         self._is_debugged = is_debugged
+        self._clock = clock
         self._is_live = err.isatty() and os.environ.get("TERM") != "dumb"
         self._has_blocks = is_unicode(err)
         self._label = ""
         self._label_began = 0.0
-        self._drawn = time.monotonic()
+        self._drawn = clock()
         self._is_bar_open = False
 
     @property
@@ -96,7 +105,7 @@ class Terminal:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """A bar with bytes and time left on a terminal, a line now and then otherwise."""
-        now = time.monotonic()
+        now = self._clock()
         is_new, is_done = label != self._label, done >= total
         if is_new:
             self._label, self._label_began = label, now
@@ -195,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=errors)
     terminal = Terminal(out, err, sys.stdin, bool(os.environ.get(DEBUG_VARIABLE)))
+    os.environ.update(NO_REPORTS)
     unwind_on_signals()
     try:
         status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)

@@ -74,7 +74,7 @@ def whole_parser() -> tuple[Parser, Verbs[Parser]]:
     )
     parser.add_argument("--version", action="version", version=version())
     verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
-    for add in (add_export, add_verify, add_run, add_chat, add_demo):
+    for add in (add_export, add_verify, add_run, add_chat, add_bench, add_demo):
         add(verbs)
     return parser, verbs
 
@@ -108,6 +108,12 @@ def add_export(verbs: Verbs[Parser]) -> None:
     parser.add_argument(
         "--max-context", type=int, metavar="N", help="tokens a conversation may hold (default: 4096)"
     )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="measure activations on these; layers that need it keep fp32",
+    )
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:
@@ -136,6 +142,33 @@ def add_chat(verbs: Verbs[Parser]) -> None:
     parser = new_verb(verbs, "chat", "a conversation in the terminal")
     parser.add_argument("bundle", type=given_path, metavar="BUNDLE")
     add_answering(parser)
+
+
+def add_bench(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "bench", "how fast a bundle answers here, and what it costs in memory")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE")
+    parser.add_argument(
+        "--image",
+        type=given_path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="pictures to show, all in one prompt (default: a synthetic one)",
+    )
+    parser.add_argument("--prompt", metavar="TEXT")
+    parser.add_argument("--runs", type=int, metavar="N", help="of each measurement (default: 3)")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="to decode in each run (default: 32)")
+    parser.add_argument(
+        "--contexts",
+        metavar="N[,N]",
+        help="lengths to prefill and decode at (default: 128,512,1024,2048,4096)",
+    )
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or onnxruntime")
+    parser.add_argument(
+        "--out", type=given_path, metavar="FILE", help="write the JSON there too; must not exist"
+    )
+    add_trust(parser)
 
 
 def add_demo(verbs: Verbs[Parser]) -> None:

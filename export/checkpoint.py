@@ -13,7 +13,8 @@ from export.section import Section, section_from_file, text_from_file
 from export.shard import Shard, TensorInfo, shard_from_file
 
 CONFIG_LIMIT_BYTES = 1 << 20
-TABLE_LIMIT_BYTES = 64 << 20  # tokenizer.json, tokenizer_config.json and weight indexes
+TABLE_LIMIT_BYTES = 16 << 20  # tokenizer_config.json and weight indexes
+TOKENIZER_LIMIT_BYTES = 64 << 20  # as the runtime's, so that what is exported can be opened
 TABLES = ("tokenizer_config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 LICENCE_PATTERNS = ("LICENSE*", "LICENCE*", "NOTICE*")
 
@@ -65,7 +66,7 @@ class Checkpoint:
         return tuple(path for name in sorted(found) if (path := file_inside(self.path, name)) is not None)
 
     def tokenizer_text(self) -> str:
-        return text_from_file(self.tokenizer_path, TABLE_LIMIT_BYTES)
+        return text_from_file(self.tokenizer_path, TOKENIZER_LIMIT_BYTES)
 
     def document(self, name: str) -> Section:
         """An optional JSON file of the folder; an empty section where there is none."""

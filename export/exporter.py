@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from edge_runtime.bundle import file_entries, write_manifest
 from edge_runtime.dialects import Dialect, Precision, grammar_named
@@ -27,32 +28,48 @@ from edge_runtime.manifest import (
 )
 from edge_runtime.progress import Progress, silent
 from edge_runtime.publish import check_free_space, staged_folder
+from edge_runtime.record import bytes_from_json
 from edge_runtime.spec import DecoderSpec, ModelSpec, Role
+from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.version import VERSION
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
 from export.dialects.spellings import check_sayable, spelling_from_dialect
 from export.graphfile import ports_of, write_graph, write_table
+from export.islands import Islands, widen
 from export.layouts.detect import layout_from_checkpoint
 from export.modules.llama import rope_tables
 from export.modules.role import module_from_role
+from export.probe import activation_ranges
+from export.ranges import (
+    ActivationRange,
+    WeightRange,
+    islands_from_activations,
+    islands_from_weights,
+    report_from_ranges,
+)
 from export.signature import signature_from_role
-from export.trace import trace
+from export.trace import Signature, trace
 from export.weights import WeightPlan, plan_from_checkpoint
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 DEFAULT_CONTEXT = 4096
 TABLE_PATH = "embed.bin"
+RANGES_NAME = "ranges.json"
 SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to write. `max_context` None is 4096 or what the model can do, whichever is less."""
+    """What to write. `max_context` None is 4096 or what the model can do, whichever is less.
+
+    With `samples`, activations are measured on these pictures, and layers that need it keep fp32.
+    """
 
     dialects: tuple[Dialect, ...] = ("ort",)
     precision: Precision = "fp16"
     max_context: int | None = None
+    samples: tuple[Image.Image, ...] = ()
 
     def __post_init__(self) -> None:
         for dialect in self.dialects:
@@ -109,10 +126,15 @@ class Export:
         self.dtype = DTYPES[options.precision]
         self.total = self._total_bytes()
         self.done = 0
+        self.weights: dict[Role, list[WeightRange]] = {}
+        self.activations: dict[Role, list[ActivationRange]] = {}
+        self.islands: dict[Role, Islands] = {}
 
     def run(self) -> Manifest:
         check_free_space(self.folder.parent, self.total + SLACK_BYTES)
         self._copy_texts()
+        if self.options.precision == "fp16" and self.options.samples:
+            self._measure()
         table = self._write_table()
         graphs = tuple(
             self._write_graph(role, dialect)
@@ -120,6 +142,7 @@ class Export:
             for role in self.spec.roles
             if role != "embed"
         )
+        self._write_report()
         manifest = Manifest(
             format=FORMAT,
             spec=self.spec,
@@ -137,25 +160,73 @@ class Export:
         for licence in self.checkpoint.licence_paths:
             shutil.copyfile(licence, self.folder / plain_name(licence.name))
 
+    def _measure(self) -> None:
+        tokenizer = Tokenizer.open(self.checkpoint.tokenizer_path)
+        self.activations = activation_ranges(
+            self.spec, self.plan, tokenizer, self.options.samples, self.progress
+        )
+        self.islands = {
+            role: Islands(islands_from_activations(role, ranges)) for role, ranges in self.activations.items()
+        }
+
     def _write_table(self) -> TableEntry:
         decoder = self.spec.decoder
         with (self.folder / TABLE_PATH).open("wb") as file:
-            write_table(self.plan.read("embed", "weight"), file, self.dtype, self._ticker("writing embed"))
+            weight = self.plan.read("embed", "weight")
+            ranges = write_table(weight, file, self.dtype, self._ticker("writing embed"))
+        self.weights["embed"] = [ranges]
+        if self.dtype == torch.float16 and (ranges.overflows or ranges.is_faint):
+            raise EdgeVLError(
+                "EVL-EXPORT-RANGE",
+                "the embedding table does not fit fp16",
+                f"its largest value is {ranges.largest:.3g}",
+                "export with --precision fp32",
+            )
         name: TableType = "float32" if self.dtype == torch.float32 else "float16"
         return TableEntry(TABLE_PATH, name, decoder.vocab, decoder.width)
 
     def _write_graph(self, role: Role, dialect: Dialect) -> GraphEntry:
-        self.progress(f"tracing {role}", self.done, self.total)
+        """Written again with more islands when the weights turn out not to fit; that is rare."""
+        islands = self.islands.get(role, Islands())
+        while True:
+            before = self.done
+            signature = signature_from_role(role, self.spec, self.dtype, islands)
+            path = self._written_graph(role, dialect, signature, islands)
+            found = islands | self._islands_of_weights(role)
+            if found == islands or islands.is_whole:
+                break
+            islands, self.done = found, before
+        self.islands[role] = islands
+        inputs, outputs = ports_of(signature)
         opset = grammar_named(dialect).opset
-        signature = signature_from_role(role, self.spec, self.dtype)
+        precision: Precision = "fp32" if islands.is_whole else self.options.precision
+        return GraphEntry(
+            role, dialect, precision, path.as_posix(), opset, inputs, outputs, islands.in_order()
+        )
+
+    def _written_graph(self, role: Role, dialect: Dialect, signature: Signature, islands: Islands) -> Path:
+        self.progress(f"tracing {role}", self.done, self.total)
         spelling = spelling_from_dialect(dialect)
-        traced = trace(lambda: module_from_role(role, self.spec, spelling, self.dtype), signature, opset)
+
+        def build() -> nn.Module:
+            return widen(module_from_role(role, self.spec, spelling, islands.base(self.dtype)), islands)
+
+        traced = trace(build, signature, grammar_named(dialect).opset)
         path = Path("graphs", dialect, f"{role}.onnx")
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         read = reader_of(self.plan, role, self.spec.decoder)
-        write_graph(traced, self.folder / path, read, self.dtype, self._ticker(f"writing {role}"))
-        inputs, outputs = ports_of(signature)
-        return GraphEntry(role, dialect, self.options.precision, path.as_posix(), opset, inputs, outputs)
+        self.weights[role] = write_graph(traced, self.folder / path, read, self._ticker(f"writing {role}"))
+        return path
+
+    def _islands_of_weights(self, role: Role) -> frozenset[str]:
+        if self.dtype != torch.float16:
+            return frozenset()
+        return islands_from_weights(role, self.weights[role])
+
+    def _write_report(self) -> None:
+        islands = {role: found.in_order() for role, found in self.islands.items()}
+        report = report_from_ranges(self.weights, self.activations, islands, len(self.options.samples))
+        (self.folder / RANGES_NAME).write_bytes(bytes_from_json(report))
 
     def _ticker(self, label: str) -> Callable[[int], None]:
         def tick(count: int) -> None:

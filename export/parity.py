@@ -15,14 +15,16 @@ from edge_runtime.backends.backend import Array, Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Precision
 from edge_runtime.embedding import EmbeddedPrompt
+from edge_runtime.errors import MachineFault
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, Turn
-from edge_runtime.sampling import Sampling, rng_from_seed
+from edge_runtime.sampling import NONFINITE_CODE, Sampling, rng_from_seed
 from edge_runtime.sequence import KVSequence, generate
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
 from export.modules.reference import Reference
+from export.weight_parity import WeightParity, weight_parity
 
 GREEDY_TOKENS = 32
 QUESTION = "What can be seen in this picture?"
@@ -77,10 +79,12 @@ class GreedyParity:
 class ParityReport:
     roles: tuple[RoleParity, ...]
     greedy: tuple[GreedyParity, ...]
+    weights: tuple[WeightParity, ...] = ()
 
     @property
     def is_passed(self) -> bool:
-        return all(each.is_passed for each in self.roles) and all(each.is_passed for each in self.greedy)
+        checks: list[RoleParity | GreedyParity | WeightParity] = [*self.roles, *self.greedy, *self.weights]
+        return all(each.is_passed for each in checks)
 
 
 def parity_of(
@@ -132,11 +136,15 @@ class Comparison:
             self._decoder(embeds[0]),
         ]
         greedy = (self._greedy("text", None), self._greedy("image", embeds[0]))
-        return ParityReport(tuple(roles), greedy)
+        return ParityReport(tuple(roles), greedy, self._weights())
 
     def _step(self, label: str) -> None:
         self.done += 1
-        self.progress(f"comparing {label}", self.done, len(self.spec.roles) + 2)
+        self.progress(f"comparing {label}", self.done, len(self.spec.roles) + 3)
+
+    def _weights(self) -> tuple[WeightParity, ...]:
+        self._step("weights")
+        return tuple(weight_parity(self.bundle, self.reference, role) for role in self.spec.roles)
 
     def _tower(
         self, role: Role, planes: Sequence[npt.NDArray[np.float32] | None], wanted: Sequence[Tensor]
@@ -184,7 +192,12 @@ class Comparison:
         eos = self.spec.prompt.eos_id
         limit = min(GREEDY_TOKENS, self.bundle.manifest.max_context - len(prompt))
         wanted = self.reference.greedy(self._embedded(prompt, image), eos, limit)
-        found = list(self._generated(prompt, image, limit))
+        try:
+            found = list(self._generated(prompt, image, limit))
+        except MachineFault as fault:
+            if fault.code != NONFINITE_CODE:
+                raise
+            return GreedyParity(name, 0, len(wanted), float("inf"), 0.0)  # that is the answer, not a fault
         agreed = agreed_tokens(wanted, found)
         allowed_share = 2 * BARS[self._precision("decoder")].relative
         if agreed == max(len(wanted), len(found)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_runtime.spec import Channels
 BROKEN_JSON = "EVL-CHECKPOINT-JSON"
 WRONG_VALUE = "EVL-CHECKPOINT-CONFIG"
 LARGEST_INTEGER = 2**31 - 1
+CONTAINER_LIMIT = 1_000_000  # 16 MiB of "[]," would otherwise cost 400 MiB of Python lists
 
 Choice = TypeVar("Choice", bound=str | int | float | bool)
 
@@ -126,8 +128,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def section_from_file(path: Path, limit_bytes: int) -> Section:
     """Reads a JSON object from a file of at most `limit_bytes`."""
     fix = "copy the file again from where the checkpoint was published"
+    text = text_from_file(path, limit_bytes)
     try:
-        value = json.loads(text_from_file(path, limit_bytes), object_pairs_hook=unique_keys)
+        if text.count("[") + text.count("{") > CONTAINER_LIMIT:
+            raise ValueError(f"more than {CONTAINER_LIMIT} lists and objects")
+        value = json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         # ValueError also covers an integer too long for Python and a key that comes twice.
         raise EdgeVLError(BROKEN_JSON, f"{path.name} is not valid JSON", str(error), fix) from error
@@ -162,7 +167,7 @@ def unreadable(path: Path, error: OSError) -> EdgeVLError:
 def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!r:.80} comes twice in one object")
     return values

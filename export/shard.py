@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from edge_runtime.errors import EdgeVLError
-from export.section import unreadable
+from export.archive import ArchiveError, record_sizes_from_path
+from export.section import unique_keys, unreadable
 
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -27,6 +29,7 @@ DTYPES: Mapping[str, torch.dtype] = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+HEADER_LIMIT_BYTES = 16 << 20  # the 7B model's has 0.1 MiB
 LFS_MARK = b"version https://git-lfs"
 AGAIN = "download the checkpoint again and compare the file's size with the published one"
 
@@ -93,30 +96,49 @@ class SafetensorsShard:
 
 def safetensors_from_path(path: Path) -> MappedFile:
     try:
+        check_header_size(path)
         # safe_open checks that the header's offsets cover the file, with no hole and no overlap.
-        return cast(MappedFile, safe_open(path, framework="pt", device="cpu"))
+        opened = safe_open(path, framework="pt", device="cpu")
+        check_header_names(path)
+        return cast(MappedFile, opened)
     except SafetensorError as error:
         raise damaged(path, str(error)) from error
     except OSError as error:
         raise unreadable(path, error) from error
 
 
+def check_header_size(path: Path) -> None:
+    """A header of a million tensors would cost a gigabyte before their names could be compared."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > HEADER_LIMIT_BYTES:
+        why = f"header too large: it claims {length} bytes, at most {HEADER_LIMIT_BYTES >> 20} MiB are read"
+        raise damaged(path, why)
+
+
+def check_header_names(path: Path) -> None:
+    """Of tensors that are named twice safe_open takes the last."""
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    try:
+        json.loads(header, object_pairs_hook=unique_keys)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+
+
 class PickleShard:
     """A `torch.save` file, opened by torch's restricted reader: tensors only, nothing in it is executed."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except OSError as error:
-            raise unreadable(path, error) from error
-        except Exception as error:  # the restricted reader names no common class for what bad bytes do to it
-            raise unloadable(path, error) from error
-        if not isinstance(content, dict) or not all(is_named_tensor(*item) for item in content.items()):
+        sizes, content = opened_pickle(path)
+        # As dict knows them: a pickle can hide the methods of its OrderedDict behind attributes.
+        items = dict.items(content) if isinstance(content, dict) else None
+        if items is None or not all(is_named_tensor(*item, sizes) for item in items):
             why = "it holds something other than named tensors"
             raise EdgeVLError(
                 "EVL-CHECKPOINT-PICKLE", f"{path.name} is refused", why, "use model.safetensors instead"
             )
-        self._content: dict[str, torch.Tensor] = {name: value.detach() for name, value in content.items()}
+        self._content: dict[str, torch.Tensor] = {name: value.detach() for name, value in items}
         self.tensors = {
             name: TensorInfo(tuple(value.shape), value.dtype, path.name)
             for name, value in self._content.items()
@@ -129,8 +151,31 @@ class PickleShard:
         self._content.clear()
 
 
-def is_named_tensor(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
+def opened_pickle(path: Path) -> tuple[frozenset[int], object]:
+    """The sizes of the file's records, and what torch's restricted reader makes of its pickle."""
+    try:
+        sizes = record_sizes_from_path(path)
+        return sizes, torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ArchiveError as error:
+        raise unloadable(path, str(error)) from error
+    except Exception as error:  # the restricted reader names no common class for what bad bytes do to it
+        raise unloadable(path, f"torch's safe reader says: {str(error).split('. ')[0]}") from error
+
+
+def is_named_tensor(name: object, value: object, record_sizes: frozenset[int]) -> bool:
+    """A plain tensor whose every element lies in a record of the file."""
+    if not isinstance(name, str) or type(value) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    tensor = cast(torch.Tensor, value)
+    is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    # Nested tensors and views with a pending sign or conjugation have no memory to hand on.
+    if not is_plain or tensor.is_nested or tensor.is_quantized or tensor.is_neg() or tensor.is_conj():
+        return False
+    stored_bytes = tensor.untyped_storage().nbytes()
+    is_spread = tensor.numel() * tensor.itemsize > stored_bytes  # one element can stand for terabytes
+    return not is_spread and (stored_bytes == 0 or stored_bytes in record_sizes)
 
 
 def shard_from_file(path: Path) -> Shard:
@@ -162,7 +207,6 @@ def damaged(path: Path, reason: str) -> EdgeVLError:
     )
 
 
-def unloadable(path: Path, error: Exception) -> EdgeVLError:
-    why = f"torch's safe reader says: {str(error).split('. ')[0]:.200}"
+def unloadable(path: Path, why: str) -> EdgeVLError:
     fix = "use a checkpoint with model.safetensors, or save this one again as safetensors"
-    return EdgeVLError("EVL-CHECKPOINT-PICKLE", f"{path.name} cannot be loaded safely", why, fix)
+    return EdgeVLError("EVL-CHECKPOINT-PICKLE", f"{path.name} cannot be loaded safely", why[:240], fix)

@@ -5,50 +5,59 @@ from __future__ import annotations
 import torch
 
 from edge_runtime.spec import ModelSpec, Role
+from export.islands import Islands
 from export.trace import Signature, TracePort
 
+NO_ISLANDS = Islands()
 
-def signature_from_role(role: Role, spec: ModelSpec, dtype: torch.dtype) -> Signature:
+
+def signature_from_role(
+    role: Role, spec: ModelSpec, dtype: torch.dtype, islands: Islands = NO_ISLANDS
+) -> Signature:
+    """In `dtype`, except where an fp32 island is the first or the last layer."""
+    taken, given = islands.input_dtype(role, dtype), islands.output_dtype(role, spec, dtype)
     if role == "decoder":
-        return decoder_signature(spec, dtype)
+        return decoder_signature(spec, islands.base(dtype), taken, given)
     if role == "adaptor":
-        return adaptor_signature(spec, dtype)
+        return adaptor_signature(spec, taken, given)
     tower = spec.high if role == "vision_high" else spec.low
     assert tower is not None, f"{role} is not a role of this model"
     size = tower.image_size
     width = spec.adaptor.high_width if role == "vision_high" else spec.adaptor.low_width
     return Signature(
-        inputs=(TracePort("pixels", ("batch", 3, size, size), dtype),),
-        outputs=(TracePort("features", ("batch", spec.image_tokens, width), dtype),),
+        inputs=(TracePort("pixels", ("batch", 3, size, size), taken),),
+        outputs=(TracePort("features", ("batch", spec.image_tokens, width), given),),
     )
 
 
-def adaptor_signature(spec: ModelSpec, dtype: torch.dtype) -> Signature:
+def adaptor_signature(spec: ModelSpec, taken: torch.dtype, given: torch.dtype) -> Signature:
     widths = {"high": spec.adaptor.high_width, "low": spec.adaptor.low_width}
     return Signature(
         inputs=tuple(
-            TracePort(name, ("batch", spec.image_tokens, width), dtype)
+            TracePort(name, ("batch", spec.image_tokens, width), taken)
             for name, width in widths.items()
             if width
         ),
-        outputs=(TracePort("embeds", ("batch", spec.image_tokens, spec.adaptor.width), dtype),),
+        outputs=(TracePort("embeds", ("batch", spec.image_tokens, spec.adaptor.width), given),),
     )
 
 
-def decoder_signature(spec: ModelSpec, dtype: torch.dtype) -> Signature:
+def decoder_signature(
+    spec: ModelSpec, cached: torch.dtype, taken: torch.dtype, given: torch.dtype
+) -> Signature:
     decoder = spec.decoder
     cache = ("batch", decoder.kv_heads, "capacity", decoder.head_dim)
     slots = [(layer, kind) for layer in range(decoder.layers) for kind in ("key", "value")]
     return Signature(
         inputs=(
-            TracePort("inputs_embeds", ("batch", "sequence", decoder.width), dtype),
+            TracePort("inputs_embeds", ("batch", "sequence", decoder.width), taken),
             TracePort("write_index", ("batch",), torch.int64),
             TracePort("logit_index", ("batch", "rows"), torch.int64),
-            *(TracePort(f"past_key_values.{layer}.{kind}", cache, dtype) for layer, kind in slots),
+            *(TracePort(f"past_key_values.{layer}.{kind}", cache, cached) for layer, kind in slots),
         ),
         outputs=(
-            TracePort("logits", ("batch", "rows", decoder.vocab), dtype),
-            *(TracePort(f"present.{layer}.{kind}", cache, dtype) for layer, kind in slots),
+            TracePort("logits", ("batch", "rows", decoder.vocab), given),
+            *(TracePort(f"present.{layer}.{kind}", cache, cached) for layer, kind in slots),
         ),
         pairs=decoder.layers,
     )

@@ -102,11 +102,12 @@ class OrtDecoder:
         self.batch = batch
         self.capacity = capacity
         self._session = session
-        self._dtype = entry.inputs[0].dtype
+        dtypes = {port.name: port.dtype for port in entry.inputs}
+        self._dtype = dtypes["inputs_embeds"]
         shape = (batch, spec.kv_heads, capacity, spec.head_dim)
         # Zeroed pages cost nothing until a token is written to them.
         self._cache = [
-            (f"{layer}.{kind}", np.zeros(shape, dtype=self._dtype))
+            (f"{layer}.{kind}", np.zeros(shape, dtype=dtypes["past_key_values.0.key"]))
             for layer in range(spec.layers)
             for kind in ("key", "value")
         ]

@@ -50,6 +50,6 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
 
 
 def show(step: Step, terminal: Terminal) -> None:
-    terminal.line(f"{step.name:<8} {step.seconds:6.2f} s  {step.summary}")
+    terminal.line(f"{step.name:<9} {step.seconds:6.2f} s  {step.summary}")
     for detail in step.details:
-        terminal.line(f"{'':<8}           {detail}")
+        terminal.line(f"{'':<9}           {detail}")

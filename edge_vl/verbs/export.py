@@ -7,7 +7,9 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, cast
 
 from edge_runtime.dialects import Dialect
+from edge_runtime.errors import listed
 from edge_vl.verbs.folders import refuse_bundle
+from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     dialects = tuple(dict.fromkeys(name.strip() for name in arguments.dialect.split(",")))
     with workbench("export"):
         from export.exporter import ExportOptions, export_bundle
-    options = ExportOptions(cast("tuple[Dialect, ...]", dialects), arguments.precision, arguments.max_context)
+    options = ExportOptions(
+        dialects=cast("tuple[Dialect, ...]", dialects),
+        precision=arguments.precision,
+        max_context=arguments.max_context,
+        samples=tuple(pictures_from_folder(arguments.images)),
+    )
     manifest = export_bundle(arguments.checkpoint, arguments.out, options, terminal.progress)
     size = sum(entry.bytes for entry in manifest.files)
     result = {
@@ -30,6 +37,9 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         "dialects": list(manifest.dialects),
         "precision": arguments.precision,
         "max_context": manifest.max_context,
+        "fp32_islands": {
+            entry.role: list(entry.fp32_islands) for entry in manifest.graphs if entry.fp32_islands
+        },
         "seconds": round(time.monotonic() - start, 2),
     }
     if arguments.json:
@@ -38,5 +48,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         terminal.line(
             f"{arguments.out}: {len(manifest.files)} files, {size / (1 << 20):.1f} MiB, {arguments.precision}"
         )
+        for entry in manifest.graphs:
+            if entry.fp32_islands:
+                terminal.line(f"fp32 in {entry.role}: {listed(entry.fp32_islands)}  (see ranges.json)")
         terminal.line(f"next: edge-vl verify {arguments.out} --against {arguments.checkpoint}")
     return 0

@@ -7,14 +7,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import CheckFailed, EdgeVLError
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
-from edge_runtime.picture import PictureLimits, picture_from_file
 from edge_vl.verbs.folders import has_file, refuse_bundle, refuse_checkpoint
+from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
@@ -75,21 +73,6 @@ def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, termina
     pictures = [*synthetic_pictures(), *pictures_from_folder(images)]
     reference = reference_from_checkpoint(checkpoint_path, bundle.spec)
     return parity_of(bundle, OrtBackend(bundle), reference, pictures, terminal.progress)
-
-
-def pictures_from_folder(folder: Path | None) -> list[Image.Image]:
-    if folder is None:
-        return []
-    if not folder.is_dir():
-        raise EdgeVLError(
-            "EVL-IMAGES", f"cannot read {folder}", "it is not a folder", "give a folder of pictures"
-        )
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise EdgeVLError(
-            "EVL-IMAGES", f"{folder} is empty", "there is nothing to compare with", "put pictures into it"
-        )
-    return [picture_from_file(path, PictureLimits()) for path in files]
 
 
 def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport | None) -> dict[str, object]:

@@ -30,4 +30,4 @@ class Conv(nn.Module):
         self.bias = empty_parameter(outputs, dtype=dtype) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        return F.conv2d(x.to(self.weight.dtype), self.weight, self.bias, self.stride, self.padding)

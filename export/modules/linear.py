@@ -12,7 +12,7 @@ def empty_parameter(*shape: int, dtype: torch.dtype) -> nn.Parameter:
 
 
 class Linear(nn.Module):
-    """`x @ weight + bias`, weight [K, N]."""
+    """`x @ weight + bias`, weight [K, N], in the weight's own type."""
 
     def __init__(self, inputs: int, outputs: int, dtype: torch.dtype, has_bias: bool = True) -> None:
         super().__init__()
@@ -20,5 +20,5 @@ class Linear(nn.Module):
         self.bias = empty_parameter(outputs, dtype=dtype) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        product = x @ self.weight
+        product = x.to(self.weight.dtype) @ self.weight
         return product if self.bias is None else product + self.bias

@@ -12,6 +12,7 @@ from edge_runtime.spec import DecoderSpec
 from export.modules.linear import Linear, empty_parameter
 from export.modules.norm import RmsNorm
 from export.modules.spelling import Cached, Rope, Spelling
+from export.modules.stream import Stream
 
 KeyValue = tuple[Tensor, Tensor]  # (B, kvH, capacity, hd) each
 
@@ -31,6 +32,7 @@ class Decoder(nn.Module):
     def __init__(self, spec: DecoderSpec, spelling: Spelling, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(DecoderBlock(spec, spelling, dtype) for _ in range(spec.layers))
+        self.stream = Stream()
         self.norm = RmsNorm(spec.width, spec.norm_eps, spelling, dtype)
         self.head = Linear(spec.width, spec.vocab, dtype, has_bias=False)
         cos, sin = rope_tables(spec, spec.max_positions)
@@ -38,10 +40,15 @@ class Decoder(nn.Module):
         self.register_buffer("rope_sin", sin.to(dtype), persistent=False)
         self.eval()
 
+    def fill_rope(self, spec: DecoderSpec) -> None:
+        """Makes the tables anew, for a decoder that was built where tensors have no values."""
+        cos, sin = rope_tables(spec, spec.max_positions)
+        self.rope_cos, self.rope_sin = cos.to(self.rope_cos.dtype), sin.to(self.rope_sin.dtype)
+
     def forward(
         self, inputs_embeds: Tensor, write_index: Tensor, logit_index: Tensor, past: Sequence[KeyValue]
     ) -> tuple[Tensor, list[KeyValue]]:
-        x, rope = inputs_embeds, (self.rope_cos, self.rope_sin)
+        x, rope = self.stream(inputs_embeds), (self.rope_cos, self.rope_sin)
         presents: list[KeyValue] = []
         for block, (key, value) in zip(self.blocks, past, strict=True):
             x, key, value = block(x, key, value, write_index, rope)

@@ -1,4 +1,7 @@
-"""Normalisation over the last dimension."""
+"""Normalisation over the last dimension.
+
+A wider input (a residual stream in fp32) is normalised as it is; what comes out has the weight's type.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ class LayerNorm(nn.Module):
         self.bias = empty_parameter(width, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.layer_norm(x, weight.shape, weight, bias, self.eps).to(self.weight.dtype)
 
 
 class RmsNorm(nn.Module):
@@ -33,4 +37,4 @@ class RmsNorm(nn.Module):
         self.weight = empty_parameter(width, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.spelling.rms_norm(x, self.weight, self.eps)
+        return self.spelling.rms_norm(x, self.weight.to(x.dtype), self.eps).to(self.weight.dtype)

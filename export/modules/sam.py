@@ -13,6 +13,7 @@ from export.modules.conv import Conv
 from export.modules.linear import Linear, empty_parameter
 from export.modules.norm import LayerNorm
 from export.modules.spelling import Spelling
+from export.modules.stream import Stream
 
 NECK_EPS = 1e-6  # fixed by the architecture; no config names it
 
@@ -28,6 +29,7 @@ class SamTower(nn.Module):
         self.patch = Conv(3, width, size, dtype, stride=size, has_bias=True)
         self.position = empty_parameter(spec.grid, spec.grid, width, dtype=dtype)
         self.blocks = nn.ModuleList(SamBlock(spec, i, spelling, dtype) for i in range(spec.layers))
+        self.stream = Stream()
         self.neck = Neck(width, spec.neck_width, dtype)
         self.side = Neck(width, spec.neck_width, dtype)
         self.alpha = empty_parameter(1, dtype=dtype)
@@ -37,7 +39,7 @@ class SamTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         x: Tensor = self.patch(pixels).permute(0, 2, 3, 1) + self.position  # (B, g, g, W)
-        last, side = self.trunk(x)
+        last, side = self.trunk(self.stream(x))
         # Resize and the two convolutions are linear and bias-free, so both paths share one pass of them.
         mixed = self.neck(last) + self.alpha * self.side(side)  # (B, g, g, neck)
         resized = self.spelling.resize(mixed.permute(0, 3, 1, 2), self.spec.resized_grid)
@@ -110,7 +112,7 @@ class Axes(NamedTuple):
 
     def widened_key(self, k: Tensor) -> Tensor:
         """k (N, side², H, hd) with its place appended to every head."""
-        return torch.cat([k, self.place.expand(*k.shape[:3], -1)], dim=-1)
+        return torch.cat([k, self.place.to(k.dtype).expand(*k.shape[:3], -1)], dim=-1)
 
 
 def axes(side: int, like: Tensor) -> Axes:
@@ -126,7 +128,7 @@ def axes(side: int, like: Tensor) -> Axes:
 def matched(q: Tensor, table: Tensor) -> Tensor:
     """Each query against the table of its own coordinate: (N, a, b, H, c), (a, k, c) -> (N, a, b, H, k)."""
     flat = q.flatten(2, 3)  # (N, a, b*H, c)
-    return torch.unflatten(flat @ table.transpose(1, 2), 2, (q.shape[2], q.shape[3]))
+    return torch.unflatten(flat @ table.transpose(1, 2).to(q.dtype), 2, (q.shape[2], q.shape[3]))
 
 
 class Neck(nn.Module):

@@ -11,6 +11,7 @@ from export.modules.conv import Conv
 from export.modules.linear import Linear, empty_parameter
 from export.modules.norm import LayerNorm
 from export.modules.spelling import Spelling
+from export.modules.stream import Stream
 
 
 class SiglipTower(nn.Module):
@@ -23,10 +24,12 @@ class SiglipTower(nn.Module):
         self.position = empty_parameter(spec.tokens, width, dtype=dtype)
         self.blocks = nn.ModuleList(SiglipBlock(spec, spelling, dtype) for _ in range(spec.layers))
         self.norm = LayerNorm(width, spec.norm_eps, dtype)
+        self.stream = Stream()
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
         x: Tensor = self.patch(pixels).flatten(2).transpose(1, 2) + self.position  # (B, T, W)
+        x = self.stream(x)
         for block in self.blocks:
             x = block(x)
         features: Tensor = self.norm(x)

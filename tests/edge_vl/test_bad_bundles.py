@@ -197,12 +197,3 @@ def test_verify_against_no_checkpoint_is_refused(
 ) -> None:
     place = bundle if against == "BUNDLE" else tmp_path / against
     assert_refused(ran("verify", bundle, "--against", place), code)
-
-
-def test_verify_against_another_checkpoint_fails_the_check(
-    bundle: Path, own_checkpoint: Path, picture: Path
-) -> None:
-    flip_a_bit(own_checkpoint / "model.safetensors")
-    result = ran("verify", bundle, "--against", own_checkpoint, "--json")
-    assert result.status in (0, 1)  # one bit of one weight may be too little to see
-    assert ran("verify", bundle, "--images", picture.parent).status == 2

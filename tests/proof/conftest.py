@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints import SMALL_MODELS
-from tests.proof.subject import Subject
+from tests.proof.subject import Subject, session_folder
 
 Note = Callable[[str, float], None]
 LARGEST = pytest.StashKey[dict[str, float]]()
@@ -16,10 +16,7 @@ LARGEST = pytest.StashKey[dict[str, float]]()
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the whole session's checkpoints and bundles lie."""
-    path = tmp_path_factory.getbasetemp() / "subjects"
-    path.mkdir(exist_ok=True)
-    return path
+    return session_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session", params=list(SMALL_MODELS))

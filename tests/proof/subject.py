@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from edge_runtime.backends.ort import OrtBackend
@@ -58,6 +59,13 @@ class Subject:
     def opened(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Opened:
         bundle = self.bundle(precision, layout)
         return Opened(bundle, OrtBackend(bundle, threads=1))
+
+
+def session_folder(factory: pytest.TempPathFactory) -> Path:
+    """Where the whole session's checkpoints and bundles lie; other rooms' tests take theirs from here too."""
+    path = factory.getbasetemp() / "subjects"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def checkpoint_below(folder: Path, name: str, layout: LayoutName = "transformers") -> Path:

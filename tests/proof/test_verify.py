@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
+from edge_runtime.dialects import Precision
 from edge_vl.cli import Terminal, exit_status
 from tests.checkpoints import SMALL_MODELS, edit_tensors
 from tests.proof.subject import bundle_below, checkpoint_below
 
 HYBRID_TENSORS = (
-    "model.vision_model.encoder.layers.1.mlp.fc1.weight",
+    "model.vision_model.encoder.layers.0.mlp.fc1.weight",
     "model.vision_model.embeddings.position_embedding.weight",
     "model.high_res_vision_model.vision_encoder.layers.0.attn.rel_pos_h",
     "model.high_res_vision_model.vision_encoder.neck.conv2.weight",
@@ -55,30 +54,13 @@ def test_a_bundle_passes_against_the_same_model_in_the_other_layout(folder: Path
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", HYBRID_TENSORS)
-def test_a_bundle_fails_against_a_checkpoint_with_one_other_tensor(
-    folder: Path, tmp_path: Path, name: str, precision: str
+def test_a_bundle_fails_against_a_checkpoint_with_one_other_weight(
+    folder: Path, tmp_path: Path, name: str, precision: Precision
 ) -> None:
-    checkpoint = changed_checkpoint(folder, tmp_path, name, lambda value: value * 1.5)
-    status, result = verified(bundle_below(folder, "windowed", precision), checkpoint)
-    assert (status, result["passed"]) == (1, False)
-
-
-def changed_checkpoint(folder: Path, tmp_path: Path, name: str, change: Any) -> Path:
     path = tmp_path / "changed"
     shutil.copytree(checkpoint_below(folder, "windowed"), path)
-    tensors = load_file(path / "model.safetensors")
-    value: Tensor = change(tensors[name].clone())
-    assert not torch.equal(value, tensors[name])
+    value = load_file(path / "model.safetensors")[name].clone()
+    value.view(-1)[value.numel() // 2] *= 1.02
     edit_tensors(path / "model.safetensors", add={name: value})
-    return path
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("name", HYBRID_TENSORS)
-def test_X(folder: Path, tmp_path: Path, name: str, precision: str) -> None:
-    def one(value):
-        value.view(-1)[value.numel()//2] += 0.3
-        return value
-    checkpoint = changed_checkpoint(folder, tmp_path, name, one)
-    status, result = verified(bundle_below(folder, "windowed", precision), checkpoint)
+    status, result = verified(bundle_below(folder, "windowed", precision), path)
     assert (status, result["passed"]) == (1, False)

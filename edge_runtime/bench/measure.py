@@ -1,0 +1,171 @@
+"""The bench: loads, answers, contexts and the machine's bandwidth, measured in turn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_runtime.assistant import ImageSource, picture_from_source
+from edge_runtime.backends.ort import imported_onnxruntime
+from edge_runtime.bench.bandwidth import read_bandwidth_gb_per_s
+from edge_runtime.bench.machine import machine_here, versions_here
+from edge_runtime.bench.options import BenchOptions
+from edge_runtime.bench.report import (
+    FORMAT,
+    KIND,
+    Memory,
+    Report,
+    precision_from_bundle,
+    shape_from_bundle,
+)
+from edge_runtime.bench.runs import AnswerRun, ContextRun, answer_run, chat_prompt, context_run
+from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
+from edge_runtime.bench.summary import answer_times, context_times, load_times
+from edge_runtime.bench.traffic import traffic_of
+from edge_runtime.bundle import Bundle
+from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
+from edge_runtime.picture import PictureLimits
+from edge_runtime.progress import Progress, silent
+from edge_runtime.prompt import PromptTokens, check_fits
+
+SAMPLE_MS = 50  # seldom enough that the watch costs nothing that can be measured
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one loaded subject gave."""
+
+    bundle: Bundle
+    engine: str
+    library_ms: float
+    load: LoadRun
+    prompt: PromptTokens
+    cold: AnswerRun
+    answers: list[AnswerRun]
+    contexts: dict[int, list[ContextRun]]
+    loaded: MemoryUse
+    peak: MemoryUse
+
+
+class Steps:
+    """Tells `progress` how many of the measurements are done."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def done(self) -> None:
+        self._done += 1
+        self._progress("measuring", self._done, self._total)
+
+
+def report_from_options(
+    options: BenchOptions, command: str, date: str, progress: Progress = silent
+) -> Report:
+    """Measures all there is; minutes for a large model. `command` and `date` are written down as they are."""
+    sizes = picture_sizes(options.pictures)
+    steps = Steps(progress, 1 + (1 + options.runs) + options.runs * len(options.contexts) + options.runs)
+    findings = findings_from_options(options, progress, steps)
+    loads = [findings.load, *more_loads(options, progress, steps)]
+    bandwidth = read_bandwidth_gb_per_s()
+    steps.done()
+    bundle, traffic, ceiling = findings.bundle, traffic_of(findings.bundle), bandwidth.high
+    return Report(
+        kind=KIND,
+        format=FORMAT,
+        bundle=bundle.folder.name,
+        command=command,
+        date=date,
+        engine=findings.engine,
+        precision=precision_from_bundle(bundle),
+        machine=machine_here(),
+        versions=versions_here(),
+        bandwidth_gb_per_s=bandwidth,
+        shape=shape_from_bundle(bundle),
+        load=load_times(findings.library_ms, loads),
+        answer=answer_times(sizes, findings.prompt, findings.cold, findings.answers, traffic, ceiling),
+        contexts=tuple(
+            context_times(context, runs, traffic, ceiling) for context, runs in findings.contexts.items()
+        ),
+        skipped_contexts=tuple(each for each in options.contexts if each not in findings.contexts),
+        memory=Memory(
+            "the bench process itself", SAMPLE_MS, rounded(findings.loaded), rounded(findings.peak)
+        ),
+    )
+
+
+def findings_from_options(options: BenchOptions, progress: Progress, steps: Steps) -> Findings:
+    """Of one load; the engine is closed afterwards, so that others can be loaded in its place."""
+    with MemoryWatch(seconds=SAMPLE_MS / 1000) as watch:
+        lap = Lap()
+        imported_onnxruntime()
+        library_ms = lap.ms()
+        subject, load = opened_subject(options.bundle, options.engine, options.is_trusted, progress)
+        loaded = memory_of_tree(os.getpid())
+        steps.done()
+        prompt = fitting_prompt(subject, options)
+        cold, *answers = answers_of(subject, options, steps)
+        contexts = contexts_of(subject, options, steps)
+        subject.close()
+    return Findings(
+        bundle=subject.bundle,
+        engine=subject.backend.name,
+        library_ms=library_ms,
+        load=load,
+        prompt=prompt,
+        cold=cold,
+        answers=answers,
+        contexts=contexts,
+        loaded=loaded,
+        peak=watch.peak,
+    )
+
+
+def fitting_prompt(subject: Subject, options: BenchOptions) -> PromptTokens:
+    """The prompt as the answers have it; an EdgeVLError before anything is measured if it does not fit."""
+    prompt = chat_prompt(subject, options.prompt, [b""] * len(options.pictures))
+    check_fits(prompt, options.max_tokens, subject.decoder.capacity)
+    return prompt
+
+
+def answers_of(subject: Subject, options: BenchOptions, steps: Steps) -> list[AnswerRun]:
+    """The first one cold: it reads the weights from the disk and makes the engine's buffers."""
+    answers = []
+    for _ in range(1 + options.runs):
+        answers.append(answer_run(subject, options.pictures, options.prompt, options.max_tokens))
+        steps.done()
+    return answers
+
+
+def contexts_of(subject: Subject, options: BenchOptions, steps: Steps) -> dict[int, list[ContextRun]]:
+    found: dict[int, list[ContextRun]] = {}
+    for context in options.contexts:
+        for _ in range(options.runs):
+            if context <= subject.decoder.capacity:
+                run = context_run(subject, context, options.steps_at(context))
+                found.setdefault(context, []).append(run)
+            steps.done()
+    return found
+
+
+def more_loads(options: BenchOptions, progress: Progress, steps: Steps) -> list[LoadRun]:
+    loads = []
+    for _ in range(options.runs - 1):
+        subject, load = opened_subject(options.bundle, options.engine, options.is_trusted, progress)
+        subject.close()
+        del subject
+        loads.append(load)
+        steps.done()
+    return loads
+
+
+def picture_sizes(pictures: Sequence[ImageSource]) -> tuple[str, ...]:
+    """Decoded once before the model is loaded: a picture that cannot be read is said at once."""
+    sizes = [picture_from_source(each, PictureLimits()).size for each in pictures]
+    return tuple(f"{width}x{height}" for width, height in sizes)
+
+
+def rounded(use: MemoryUse) -> MemoryUse:
+    return MemoryUse(round(use.held_mib, 1), round(use.resident_mib, 1))

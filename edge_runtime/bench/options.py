@@ -1,0 +1,47 @@
+"""What to measure, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.assistant import ImageSource
+from edge_runtime.bench.subject import check_engine
+from edge_runtime.errors import EdgeVLError
+
+CONTEXTS = (128, 512, 1024, 2048, 4096)
+PROMPT = "Describe this picture in detail."
+RUNS = 3
+MAX_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure. Contexts that the bundle cannot hold are skipped."""
+
+    bundle: Path
+    pictures: tuple[ImageSource, ...]
+    prompt: str = PROMPT
+    runs: int = RUNS
+    max_tokens: int = MAX_TOKENS
+    contexts: tuple[int, ...] = CONTEXTS
+    engine: str = "auto"
+    is_trusted: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.pictures, "an answer is about a picture"
+        check_range("--runs", self.runs, 1, 1000)
+        check_range("--max-tokens", self.max_tokens, 2, 1 << 20)
+        for context in self.contexts:
+            check_range("--contexts", context, 2, 1 << 24)
+        check_engine(self.engine)
+
+    def steps_at(self, context: int) -> int:
+        """How many tokens are decoded there."""
+        return min(self.max_tokens, context) - 1
+
+
+def check_range(flag: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        why = f"got {value}, wanted {low} to {high}"
+        raise EdgeVLError("EVL-BENCH-RANGE", f"{flag} is out of range", why, f"give {flag} a value in it")

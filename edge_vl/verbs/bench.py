@@ -1,0 +1,184 @@
+"""`edge-vl bench`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.bench.measure import report_from_options
+from edge_runtime.bench.options import CONTEXTS, MAX_TOKENS, PROMPT, RUNS, BenchOptions
+from edge_runtime.bench.report import AnswerTimes, ContextTimes, Report
+from edge_runtime.bench.resultfile import staged_file
+from edge_runtime.bench.sample import sample_jpeg
+from edge_runtime.bench.spread import Spread
+from edge_runtime.bench.table import figure, precision_words
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.record import bytes_from_json
+from edge_vl.verbs.folders import refuse_checkpoint
+
+if TYPE_CHECKING:
+    from edge_vl.cli import Terminal
+
+Row = Sequence[str]
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    contexts = contexts_from_text(arguments.contexts)
+    options = BenchOptions(
+        bundle=arguments.bundle,
+        pictures=tuple(arguments.image) or (sample_jpeg(),),
+        prompt=PROMPT if arguments.prompt is None else arguments.prompt,
+        runs=RUNS if arguments.runs is None else arguments.runs,
+        max_tokens=MAX_TOKENS if arguments.max_tokens is None else arguments.max_tokens,
+        contexts=contexts,
+        engine=arguments.engine,
+        is_trusted=arguments.trust_bundle,
+    )
+    refuse_checkpoint(arguments.bundle)
+    with result_file(arguments.out) as out:
+        today = datetime.now(timezone.utc).date().isoformat()
+        report = report_from_options(options, command_from_arguments(arguments), today, terminal.progress)
+        if out is not None:
+            out.write_bytes(bytes_from_json(report.to_json()))
+    if not arguments.json:
+        show(report, terminal)
+    terminal.json(report.to_json())
+    return 0
+
+
+@contextlib.contextmanager
+def result_file(out: Path | None) -> Iterator[Path | None]:
+    if out is None:
+        yield None
+        return
+    with staged_file(out) as path:
+        yield path
+
+
+def contexts_from_text(text: str | None) -> tuple[int, ...]:
+    """Rising, each once."""
+    if text is None:
+        return CONTEXTS
+    try:
+        return tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError:
+        why = f"{text!r} is not a list of whole numbers"
+        fix = "write it as 128,512,1024"
+        raise EdgeVLError("EVL-USAGE", "--contexts is not understood", why, fix) from None
+
+
+def command_from_arguments(arguments: Namespace) -> str:
+    """As it was typed, with names in place of paths: reports are published, folders of a machine are not."""
+    words = ["edge-vl", "bench", arguments.bundle.resolve().name]
+    for path in arguments.image:
+        words += ["--image", path.name]
+    given = {name: getattr(arguments, name) for name in ("prompt", "runs", "max_tokens", "contexts")}
+    for name, value in given.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if arguments.engine != "auto":
+        words += ["--engine", arguments.engine]
+    return shlex.join([*words, *(["--trust-bundle"] if arguments.trust_bundle else [])])
+
+
+def show(report: Report, terminal: Terminal) -> None:
+    machine = report.machine
+    terminal.line(f"bundle    {report.bundle}, {precision_words(report.precision)}, on {report.engine}")
+    terminal.line(
+        f"machine   {machine.cpu}, {machine.cores} cores, {machine.memory_mib} MiB, "
+        f"reads {figure(report.bandwidth_gb_per_s.high)} GB/s"
+    )
+    terminal.line()
+    terminal.table([("", "median ms", "min", "max"), *load_rows(report), *answer_rows(report)])
+    terminal.line()
+    terminal.table([CONTEXT_HEAD, answer_speed(report), *map(context_row, report.contexts)])
+    for context in report.skipped_contexts:
+        terminal.line(f"{context:<8}  skipped: this bundle holds {report.shape.max_context} tokens")
+    terminal.line()
+    show_memory(report, terminal)
+
+
+def load_rows(report: Report) -> list[Row]:
+    load = report.load
+    hashing = load.hashing_ms
+    return [
+        ("load: hashing", *(spread_cells(hashing) if hashing else ("skipped", "", ""))),
+        spread_row("load: structure", load.structure_ms),
+        spread_row("load: tokenizer", load.tokenizer_ms),
+        spread_row("load: sessions", load.sessions_ms),
+        spread_row("load", load.total_ms),
+        ("importing the engine, once", figure(load.library_ms), "", ""),
+    ]
+
+
+def answer_rows(report: Report) -> list[Row]:
+    answer, stages = report.answer, report.answer.stages
+    high = [spread_row("vision_high", stages.vision_high_ms)] if stages.vision_high_ms else []
+    return [
+        spread_row(f"decode image ({', '.join(answer.pictures)})", stages.decode_image_ms),
+        spread_row("preprocess", stages.preprocess_ms),
+        *high,
+        spread_row("vision_low", stages.vision_low_ms),
+        spread_row("adaptor", stages.adaptor_ms),
+        spread_row("tokenize", stages.tokenize_ms),
+        spread_row(f"prefill ({answer.prompt_tokens} tokens)", stages.prefill_ms),
+        spread_row("choose the first token", stages.sample_ms),
+        spread_row("everything else", stages.other_ms),
+        spread_row("first token", answer.first_token_ms),
+        ("first token of the first answer", figure(answer.cold_first_token_ms), "", ""),
+    ]
+
+
+CONTEXT_HEAD = (
+    "context", "prefill ms", "prefill tokens/s", "decode tokens/s", "min", "max", "MiB/token", "GB/s", "of bandwidth",
+)  # fmt: skip
+
+
+def answer_speed(report: Report) -> Row:
+    answer, prefill = report.answer, report.answer.stages.prefill_ms.median
+    return (
+        "answer",
+        figure(prefill),
+        figure(1000 * answer.prompt_tokens / prefill),
+        *speed_cells(answer),
+    )
+
+
+def context_row(times: ContextTimes) -> Row:
+    return (
+        str(times.context),
+        figure(times.prefill_ms.median),
+        figure(times.prefill_tokens_per_s),
+        *speed_cells(times),
+    )
+
+
+def speed_cells(times: AnswerTimes | ContextTimes) -> Row:
+    stream = times.stream
+    mib = figure(stream.bytes_per_token / (1 << 20))
+    return (*spread_cells(times.decode_tokens_per_s), mib, figure(stream.gb_per_s), f"{stream.fraction:.0%}")
+
+
+def spread_row(name: str, spread: Spread) -> Row:
+    return (name, *spread_cells(spread))
+
+
+def spread_cells(spread: Spread) -> Row:
+    return (figure(spread.median), figure(spread.low), figure(spread.high))
+
+
+def show_memory(report: Report, terminal: Terminal) -> None:
+    loaded, peak = report.memory.loaded, report.memory.peak
+    terminal.line(
+        f"memory    held {peak.held_mib:.1f} MiB at most ({loaded.held_mib:.1f} after loading), "
+        f"RSS {peak.resident_mib:.1f} MiB at most ({loaded.resident_mib:.1f})"
+    )
+    terminal.line(
+        f"          of {report.memory.process}, sampled every {report.memory.sampled_every_ms} ms; held is anonymous and "
+        "shared memory, RSS counts files mapped besides"
+    )

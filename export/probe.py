@@ -1,0 +1,168 @@
+"""Runs sample pictures through the reference, layer by layer, and notes the largest values of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from edge_runtime.preprocess import pixels_from_picture
+from edge_runtime.progress import Progress, silent
+from edge_runtime.prompt import ImageRef, PromptFormat, Turn
+from edge_runtime.spec import ModelSpec, Role
+from edge_runtime.tokenizer import Tokenizer
+from export.modules.llama import Decoder
+from export.modules.role import module_from_role
+from export.modules.spelling import Eager
+from export.modules.stream import Stream
+from export.ranges import ActivationRange
+from export.weights import WeightPlan
+
+QUESTION = "Describe this picture in detail."
+
+
+class LeafWatch:
+    """Largest |x| into and out of one layer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.taken = 0.0
+        self.given = 0.0
+
+    def __call__(self, _: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+        self.taken = max(self.taken, largest(arguments[0]))
+        self.given = max(self.given, largest(result))
+
+
+def largest(x: Tensor) -> float:
+    low, high = (float(value) for value in torch.aminmax(x))
+    return max(-low, high)
+
+
+class LazyRole:
+    """A role in fp32 whose layers hold their weights only while they run: memory stays that of one layer."""
+
+    def __init__(self, role: Role, spec: ModelSpec, plan: WeightPlan) -> None:
+        self.role = role
+        self.plan = plan
+        with torch.device("meta"):
+            self.module = module_from_role(role, spec, Eager(), torch.float32)
+        self.watches: list[LeafWatch] = []
+        self._own_parameters()
+        for name, leaf in leaves_of(self.module):
+            self._lend(name, leaf)
+
+    def ranges(self) -> list[ActivationRange]:
+        return [ActivationRange(each.name, each.taken, each.given) for each in self.watches]
+
+    def _own_parameters(self) -> None:
+        """Tables that belong to no layer (positions, alpha, rotary tables) are small and stay."""
+        for path, holder in self.module.named_modules():
+            if is_leaf(holder):
+                continue
+            for key in list(dict(holder.named_parameters(recurse=False))):
+                name = f"{path}.{key}" if path else key
+                value = self.plan.read(self.role, name).float()
+                setattr(holder, key, nn.Parameter(value, requires_grad=False))
+
+    def _lend(self, name: str, leaf: nn.Module) -> None:
+        watch = LeafWatch(name)
+        self.watches.append(watch)
+        keys = list(dict(leaf.named_parameters(recurse=False)))
+
+        def take(module: nn.Module, _: tuple[Tensor, ...]) -> None:
+            for key in keys:
+                value = self.plan.read(self.role, f"{name}.{key}").float()
+                setattr(module, key, nn.Parameter(value, requires_grad=False))
+
+        def give_back(module: nn.Module, *_: object) -> None:
+            for key in keys:
+                setattr(module, key, nn.Parameter(getattr(module, key).to("meta"), requires_grad=False))
+
+        leaf.register_forward_pre_hook(take)
+        leaf.register_forward_hook(watch)
+        leaf.register_forward_hook(give_back)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Layers: what has weights of its own and nothing inside, and the residual stream."""
+    has_children = next(module.children(), None) is not None
+    return not has_children and (isinstance(module, Stream) or next(module.parameters(), None) is not None)
+
+
+def leaves_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, each) for name, each in module.named_modules() if is_leaf(each)]
+
+
+@torch.inference_mode()
+def activation_ranges(
+    spec: ModelSpec,
+    plan: WeightPlan,
+    tokenizer: Tokenizer,
+    pictures: Sequence[Image.Image],
+    progress: Progress = silent,
+) -> dict[Role, list[ActivationRange]]:
+    """Of every role but `embed`, over all pictures, each asked about once."""
+    roles: dict[Role, LazyRole] = {role: LazyRole(role, spec, plan) for role in spec.roles if role != "embed"}
+    step = steps_of(progress, len(pictures) * len(roles))
+    for picture in pictures:
+        decode(spec, plan, tokenizer, roles["decoder"], embeds_of(spec, roles, picture, step))
+        step("decoder")
+    stream_ranges(roles)
+    return {role: lazy.ranges() for role, lazy in roles.items()}
+
+
+def embeds_of(
+    spec: ModelSpec, roles: dict[Role, LazyRole], picture: Image.Image, step: Callable[[str], None]
+) -> Tensor:
+    pixels = pixels_from_picture(picture, spec.preprocess)
+    features = []
+    if pixels.high is not None:
+        features.append(roles["vision_high"].module(torch.from_numpy(pixels.high)[None]))
+        step("vision_high")
+    features.append(roles["vision_low"].module(torch.from_numpy(pixels.low)[None]))
+    step("vision_low")
+    embeds: Tensor = roles["adaptor"].module(*features)
+    step("adaptor")
+    return embeds
+
+
+def decode(spec: ModelSpec, plan: WeightPlan, tokenizer: Tokenizer, lazy: LazyRole, image: Tensor) -> None:
+    prompt = PromptFormat(tokenizer, spec.prompt, spec.image_tokens).chat_prompt_tokens(
+        [Turn("user", QUESTION, (ImageRef(b"sample"),))]
+    )
+    rows = plan.read("embed", "weight")[torch.tensor(prompt.ids)].float()[None]
+    for start, _ in prompt.image_spans:
+        rows[:, start : start + prompt.image_tokens] = image
+    decoder = lazy.module
+    assert isinstance(decoder, Decoder)
+    decoder.fill_rope(spec.decoder)
+    shape = (1, spec.decoder.kv_heads, len(prompt), spec.decoder.head_dim)
+    past = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(spec.decoder.layers)]
+    decoder(rows, torch.tensor([0]), torch.tensor([[len(prompt) - 1]]), past)
+
+
+def stream_ranges(roles: dict[Role, LazyRole]) -> None:
+    """The stream is what the norms of the blocks read; its own watch saw only where it begins."""
+    for lazy in roles.values():
+        stream = next((each for each in lazy.watches if each.name == "stream"), None)
+        if stream is not None:
+            readers = [each for each in lazy.watches if each.name == "norm" or is_block_norm(each.name)]
+            stream.given = max(stream.given, *(each.taken for each in readers))
+
+
+def is_block_norm(name: str) -> bool:
+    return name.startswith("blocks.") and name.endswith((".norm1", ".norm2"))
+
+
+def steps_of(progress: Progress, total: int) -> Callable[[str], None]:
+    done = 0
+
+    def step(role: str) -> None:
+        nonlocal done
+        done += 1
+        progress(f"measuring {role}", done, total)
+
+    return step

@@ -1,0 +1,83 @@
+"""Are the bundle's weights those of its checkpoint, bit for bit?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from edge_runtime.spec import Role
+from export.graphfile import chunks
+from export.modules.reference import Reference
+
+TORCH_TYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class WeightParity:
+    """A role's parameters against what the bundle stores: names of those that are other or not there.
+
+    Outputs cannot show every change: what a norm follows may grow as it likes, and half a percent drowns in fp16.
+    """
+
+    role: Role
+    compared: int
+    differing: tuple[str, ...]
+
+    @property
+    def is_passed(self) -> bool:
+        return not self.differing
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor's bytes in a bundle."""
+
+    path: Path
+    offset: int
+    length: int
+    dtype: str
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether these are the tensor's values, rounded to the stored type."""
+        dtype = TORCH_TYPES.get(self.dtype)
+        if dtype is None or tensor.numel() * dtype.itemsize != self.length:
+            return False
+        held = np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.offset, shape=(self.length,))
+        start = 0
+        for _, rounded in chunks(tensor.detach(), dtype):
+            chunk = rounded.view(torch.uint8).numpy()
+            if not np.array_equal(held[start : start + len(chunk)], chunk):
+                return False
+            start += len(chunk)
+        return True
+
+
+def weight_parity(bundle: Bundle, reference: Reference, role: Role, dialect: Dialect = "ort") -> WeightParity:
+    """Every parameter of the role. Only for graphs in floating point: quantised ones store other numbers."""
+    stored = dict(stored_tensors(bundle, role, dialect))
+    parameters: Mapping[str, Tensor] = dict(reference.modules[role].named_parameters())
+    differing = [name for name, value in parameters.items() if not is_held(stored.get(name), value)]
+    return WeightParity(role, len(parameters), tuple(sorted(differing)))
+
+
+def is_held(stored: Stored | None, value: Tensor) -> bool:
+    return stored is not None and stored.holds(value)
+
+
+def stored_tensors(bundle: Bundle, role: Role, dialect: Dialect) -> Iterator[tuple[str, Stored]]:
+    if role == "embed":
+        table = bundle.manifest.embedding
+        yield "weight", Stored(bundle.path_of(table), 0, table.nbytes, table.dtype)
+        return
+    graph = bundle.graph(role, dialect)
+    for tensor in bundle.onnx_file(graph).tensors:
+        if tensor.external is not None:
+            data = bundle.path_of(graph).parent / tensor.external.location
+            yield tensor.name, Stored(data, tensor.external.offset, tensor.nbytes, tensor.dtype)

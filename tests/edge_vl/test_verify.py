@@ -1,0 +1,81 @@
+"""`edge-vl verify`: a table for people, a record for programs, and exit 1 when a bar is missed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.edge_vl.command import Ran, assert_refused, ran
+
+ROLES = ("vision_low", "adaptor", "embed", "decoder")
+
+
+def other_weights(checkpoint: Path) -> Path:
+    path = checkpoint / "model.safetensors"
+    weights = load_file(path)
+    name = "language_model.model.layers.0.mlp.up_proj.weight"
+    weights[name] = torch.flip(weights[name], (0,))
+    path.unlink()
+    save_file(weights, path)
+    return checkpoint
+
+
+@pytest.fixture(scope="session")
+def passed(bundle: Path, checkpoint: Path) -> Ran:
+    return ran("verify", bundle, "--against", checkpoint, "--json")
+
+
+def test_a_bundle_and_its_checkpoint_pass(passed: Ran) -> None:
+    assert (passed.status, passed.err) == (0, "")
+    record = passed.record()
+    assert set(record) == {"bundle", "files", "hashes", "structure", "parity", "passed"}
+    assert (record["hashes"], record["structure"], record["passed"]) == ("ok", "ok", True)
+    assert tuple(each["role"] for each in record["parity"]["roles"]) == ROLES
+    assert all(each["cosine"] > 0.99999 and each["passed"] for each in record["parity"]["roles"])
+    assert [each["prompt"] for each in record["parity"]["greedy"]] == ["text", "image"]
+    assert all(each["agreed"] == each["tokens"] > 0 for each in record["parity"]["greedy"])
+
+
+def test_another_checkpoint_fails_the_check(bundle: Path, own_checkpoint: Path) -> None:
+    result = ran("verify", bundle, "--against", other_weights(own_checkpoint))
+    assert result.status == 1
+    lines = result.out.splitlines()
+    assert lines[-1].startswith("FAILED: ")
+    assert [line.split()[-1] for line in lines if line.startswith(ROLES)] == ["ok", "ok", "ok", "FAILED"]
+
+
+def test_a_failed_check_is_a_record_under_json(bundle: Path, own_checkpoint: Path) -> None:
+    result = ran("verify", bundle, "--against", other_weights(own_checkpoint), "--json")
+    assert result.status == 1
+    assert result.record()["passed"] is False
+    assert len(result.out.splitlines()) == 1
+
+
+def test_without_a_checkpoint_integrity_and_structure_are_checked(bundle: Path) -> None:
+    result = ran("verify", bundle)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines()[0].startswith("integrity  ")
+    assert result.out.splitlines()[-1] == "passed"
+    assert "hashes ok" in result.out
+    assert "not hashed" in ran("verify", bundle, "--trust-bundle").out
+
+
+def test_pictures_to_compare_with_come_from_a_folder(bundle: Path, checkpoint: Path, picture: Path) -> None:
+    result = ran("verify", bundle, "--against", checkpoint, "--images", picture.parent, "--json")
+    assert result.status == 0
+    assert result.record()["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("empty", "EVL-IMAGES"), ("missing", "EVL-IMAGES"), ("text", "EVL-IMAGE-FORMAT")]
+)
+def test_a_folder_without_pictures_is_refused(
+    name: str, code: str, bundle: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no picture at all")
+    assert_refused(ran("verify", bundle, "--against", checkpoint, "--images", tmp_path / name), code)
