@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 PICKLE_NAME = "data.pkl"
@@ -63,14 +62,8 @@ def pickle_of(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> bytes
 
 
 def check_pickle(data: bytes) -> None:
-    for name in globals_of(data):
-        if name not in KNOWN_GLOBALS:
-            raise ArchiveError(f"it asks for {name.replace(' ', '.'):.80}, which named tensors do not need")
-
-
-def globals_of(data: bytes) -> Iterator[str]:
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name == "GLOBAL":
-            yield str(argument)
-        elif opcode.name in IMPORTING:
-            yield f"the opcode {opcode.name}"
+        is_known = argument in KNOWN_GLOBALS if opcode.name == "GLOBAL" else opcode.name not in IMPORTING
+        if not is_known:
+            name = str(argument or opcode.name).replace(" ", ".")
+            raise ArchiveError(f"it asks for {name:.80}, which named tensors do not need")

@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 import torch
 
 from edge_runtime.errors import EdgeVLError, listed
-from export.section import Section, section_from_file, text_from_file
+from export.section import Section, section_from_file, text_from_file, unreadable
 from export.shard import Shard, TensorInfo, shard_from_file
 
 CONFIG_LIMIT_BYTES = 1 << 20
@@ -100,7 +100,11 @@ def file_inside(folder: Path, name: str) -> Path | None:
     path = folder / name
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise outside(folder, name, "file names hold no path")
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a name from an index can be longer than any file's
+        raise unreadable(path, error) from error
+    if not is_there:
         return None
     home = folder.resolve()
     allowed = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]

@@ -29,7 +29,7 @@ def read_bandwidth_gb_per_s(
     parts = np.array_split(block, cores)
     speeds: list[float] = []
     with ThreadPoolExecutor(cores, "bandwidth") as pool:
-        list(pool.map(read_whole, parts))  # the threads exist and the pages are there
+        list(pool.map(read_whole, parts))  # the threads exist, the pages are there
         for _ in range(passes):
             start = clock()
             list(pool.map(read_whole, parts))

@@ -24,6 +24,7 @@ from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
 from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import traffic_of
 from edge_runtime.bundle import Bundle
+from edge_runtime.errors import one_line
 from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
 from edge_runtime.picture import PictureLimits
 from edge_runtime.progress import Progress, silent
@@ -75,7 +76,7 @@ def report_from_options(
     return Report(
         kind=KIND,
         format=FORMAT,
-        bundle=bundle.folder.name,
+        bundle=one_line(bundle.folder.name),  # bytes that are no text are no JSON either
         command=command,
         date=date,
         engine=findings.engine,

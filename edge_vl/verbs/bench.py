@@ -17,7 +17,7 @@ from edge_runtime.bench.resultfile import staged_file
 from edge_runtime.bench.sample import sample_jpeg
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bench.table import figure, precision_words
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, one_line
 from edge_runtime.record import bytes_from_json
 from edge_vl.verbs.folders import refuse_checkpoint
 
@@ -73,7 +73,7 @@ def contexts_from_text(text: str | None) -> tuple[int, ...]:
 
 
 def command_from_arguments(arguments: Namespace) -> str:
-    """As it was typed, with names in place of paths: reports are published, folders of a machine are not."""
+    """As it was meant, with names in place of paths: reports are published, folders of a machine are not."""
     words = ["edge-vl", "bench", arguments.bundle.resolve().name]
     for path in arguments.image:
         words += ["--image", path.name]
@@ -83,7 +83,7 @@ def command_from_arguments(arguments: Namespace) -> str:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if arguments.engine != "auto":
         words += ["--engine", arguments.engine]
-    return shlex.join([*words, *(["--trust-bundle"] if arguments.trust_bundle else [])])
+    return one_line(shlex.join([*words, *(["--trust-bundle"] if arguments.trust_bundle else [])]))
 
 
 def show(report: Report, terminal: Terminal) -> None:

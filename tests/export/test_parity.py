@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from edge_runtime.backends.backend import Array, Floats, Graph, Ints
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.spec import Role
+from export.modules.reference import Reference
+from export.parity import (
+    BARS,
+    Bar,
+    GreedyParity,
+    ParityReport,
+    RoleParity,
+    agreed_tokens,
+    parity_of,
+    synthetic_pictures,
+)
+from export.reference import reference_from_checkpoint
+from export.weight_parity import WeightParity, weight_parity
+from tests.proof.subject import bundle_below, checkpoint_below, session_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return session_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path) -> Bundle:
+    return Bundle.open(bundle_below(folder, "plain"))
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path, bundle: Bundle) -> Reference:
+    return reference_from_checkpoint(checkpoint_below(folder, "plain"), bundle.spec)
+
+
+@dataclass
+class OffGraph:
+    graph: Graph
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        found = {name: np.array(value) for name, value in self.graph.run(feeds).items()}
+        for value in found.values():
+            value.reshape(-1)[0] += np.abs(value).max() / 1000
+        return found
+
+
+class OffDecoder:
+    """One logit of every step is a little off."""
+
+    batch = 1
+
+    def __init__(self, backend: OrtBackend, capacity: int) -> None:
+        self.decoder = backend.decoder(1, capacity)
+        self.capacity = capacity
+
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+        logits = self.decoder.step(embeds, write_index, logit_index)
+        logits[..., 0] += np.abs(logits).max() / 1000
+        return logits
+
+
+class OffBackend:
+    """ONNX Runtime, wrong by a thousandth in one number of one role."""
+
+    name = "off"
+
+    def __init__(self, bundle: Bundle, off: Role) -> None:
+        self.backend = OrtBackend(bundle, threads=1)
+        self.off = off
+
+    def graph(self, role: Role) -> Graph:
+        graph: Graph = self.backend.graph(role)
+        return OffGraph(graph) if role == self.off else graph
+
+    def decoder(self, batch: int, capacity: int) -> OffDecoder:
+        assert batch == 1
+        whole = cast(OffDecoder, self.backend.decoder(batch, capacity))
+        return OffDecoder(self.backend, capacity) if self.off == "decoder" else whole
+
+    def close(self) -> None:
+        self.backend.close()
+
+
+@pytest.mark.parametrize("off", ["vision_low", "adaptor", "decoder"])
+def test_a_role_that_is_a_little_off_fails_and_no_other(
+    bundle: Bundle, reference: Reference, off: Role
+) -> None:
+    report = parity_of(bundle, OffBackend(bundle, off), reference, synthetic_pictures(1))
+    assert {each.role for each in report.roles if not each.is_passed} == {off}
+    assert not report.is_passed
+
+
+def test_progress_counts_to_the_end(bundle: Bundle, reference: Reference) -> None:
+    seen: list[tuple[int, int]] = []
+    parity_of(
+        bundle,
+        OrtBackend(bundle, threads=1),
+        reference,
+        synthetic_pictures(1),
+        lambda _, done, total: seen.append((done, total)),
+    )
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for _, total in seen} == {len(seen)}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_weights_of_a_bundle_are_those_of_its_checkpoint(folder: Path, precision: str, reference: Reference) -> None:
+    held = Bundle.open(bundle_below(folder, "plain", precision))  # type: ignore[arg-type]
+    for role in held.spec.roles:
+        found = weight_parity(held, reference, role)
+        assert found == WeightParity(role, len(list(reference.modules[role].parameters())), ())
+        assert found.compared > 0
+
+
+def test_one_bit_of_a_weight_is_found_and_named(bundle: Bundle, reference: Reference, tmp_path: Path) -> None:
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    changed = Bundle.open(tmp_path / "bundle")
+    graph = changed.graph("decoder", "ort")
+    tensors = {tensor.name: tensor for tensor in changed.onnx_file(graph).tensors}
+    place = tensors["blocks.1.up.weight"].external
+    assert place is not None
+    with changed.path_of(graph).with_suffix(".data").open("r+b") as file:
+        file.seek(place.offset + 4321)
+        byte = file.read(1)[0]
+        file.seek(place.offset + 4321)
+        file.write(bytes([byte ^ 1]))
+    found = weight_parity(changed, reference, "decoder")
+    assert found.differing == ("blocks.1.up.weight",)
+    assert not found.is_passed
+
+
+def test_one_bit_of_the_embedding_table_is_found(bundle: Bundle, reference: Reference, tmp_path: Path) -> None:
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    table = tmp_path / "bundle" / "embed.bin"
+    data = bytearray(table.read_bytes())
+    data[-1] ^= 1
+    table.write_bytes(data)
+    changed = Bundle.open(tmp_path / "bundle", is_trusted=True)
+    assert weight_parity(changed, reference, "embed").differing == ("weight",)
+
+
+def test_another_models_checkpoint_is_refused_by_what_differs(folder: Path, bundle: Bundle) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        reference_from_checkpoint(checkpoint_below(folder, "grouped"), bundle.spec)
+    assert caught.value.code == "EVL-VERIFY-OTHER-MODEL"
+    assert "decoder" in caught.value.why
+
+
+def role_parity(cosine: float, relative: float) -> RoleParity:
+    return RoleParity("decoder", cosine, 0.1, 0.01, relative, Bar(0.9999, 1e-2))
+
+
+@pytest.mark.parametrize(
+    ("cosine", "relative", "is_passed"),
+    [(0.9999, 1e-2, True), (0.99989, 1e-3, False), (1.0, 1.1e-2, False), (float("nan"), 0.0, False)],
+)
+def test_a_role_passes_when_both_bars_are_reached(cosine: float, relative: float, is_passed: bool) -> None:
+    assert role_parity(cosine, relative).is_passed is is_passed
+
+
+def test_the_bars_are_those_of_the_issue() -> None:
+    assert BARS["fp16"] == Bar(0.9999, 1e-2)
+    assert BARS["fp32"].relative <= 1e-4
+
+
+@pytest.mark.parametrize(("gap", "is_passed"), [(None, True), (0.01, True), (0.02, True), (0.03, False)])
+def test_greedy_tokens_may_part_only_where_the_reference_is_undecided(
+    gap: float | None, is_passed: bool
+) -> None:
+    assert GreedyParity("text", 5, 32, gap, allowed=0.02).is_passed is is_passed
+
+
+def test_a_report_passes_when_every_part_does() -> None:
+    good, bad = role_parity(1.0, 0.0), role_parity(0.5, 0.0)
+    parted, other = GreedyParity("text", 5, 32, 1.0, 0.1), WeightParity("embed", 1, ("weight",))
+    assert ParityReport((good,), ()).is_passed
+    assert not ParityReport((good, bad), ()).is_passed
+    assert not ParityReport((good,), (parted,)).is_passed
+    assert not ParityReport((good,), (), (other,)).is_passed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "agreed"),
+    [([1, 2, 3], [1, 2, 3], 3), ([1, 2, 3], [1, 9, 3], 1), ([1, 2], [1, 2, 3], 2), ([], [1], 0)],
+)
+def test_agreement_is_counted_from_the_start(wanted: list[int], found: list[int], agreed: int) -> None:
+    assert agreed_tokens(wanted, found) == agreed
+
+
+def test_synthetic_pictures_are_the_same_every_time() -> None:
+    one, other = synthetic_pictures(4), synthetic_pictures(4)
+    assert [each.tobytes() for each in one] == [each.tobytes() for each in other]
+    assert len({each.size for each in one}) == 4
