@@ -26,6 +26,14 @@ test: setup
 slow: setup
 	@$(BIN)/python -m pytest -m slow
 
+# make bench BUNDLE=path/to/bundle FLAGS="--runs 5 --out docs/bench/name.json"; a tiny random model without BUNDLE.
+bench: setup
+	@if [ -n "$(BUNDLE)" ]; then exec $(BIN)/edge-vl bench "$(BUNDLE)" $(FLAGS); fi; \
+	work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; trap 'exit 130' INT TERM; \
+	$(BIN)/python -m demo.random_checkpoint tiny "$$work/checkpoint" --layout original && \
+	$(BIN)/edge-vl export "$$work/checkpoint" "$$work/tiny-random" && \
+	$(BIN)/edge-vl bench "$$work/tiny-random" $(FLAGS)
+
 check: setup
 	@$(BIN)/ruff format --check $(ROOMS)
 	@$(BIN)/ruff check $(ROOMS)

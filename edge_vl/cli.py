@@ -15,8 +15,9 @@ from typing import NoReturn, TextIO
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_vl.bar import bar_line, plain_line
-from edge_vl.faults import DEBUG_VARIABLE, Stopped, error_from_fault, unwind_on_signals
+from edge_vl.faults import DEBUG_VARIABLE, error_from_fault
 from edge_vl.parser import parsed_arguments
+from edge_vl.signals import Signals, Stopped
 
 NOBODY_READS = 128 + signal.SIGPIPE
 REDRAW_SECONDS = 0.1
@@ -49,6 +50,7 @@ class Terminal:
         self._lines = lines
         self._is_debugged = is_debugged
         self._clock = clock
+        self.signals = Signals(clock)
         self._is_live = err.isatty() and os.environ.get("TERM") != "dumb"
         self._has_blocks = is_unicode(err)
         self._label = ""
@@ -105,6 +107,7 @@ class Terminal:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """A bar with bytes and time left on a terminal, a line now and then otherwise."""
+        self.signals.check()
         now = self._clock()
         is_new, is_done = label != self._label, done >= total
         if is_new:
@@ -150,23 +153,10 @@ def columns_of(stream: TextIO) -> int:
 
 
 def exit_status(arguments: Sequence[str], terminal: Terminal) -> int:
-    """Runs the command. Whatever happens is said in words: no exception leaves this function."""
+    """Runs the command. Whatever ends it is said in words and becomes a number."""
     is_json = "--json" in arguments
     try:
-        try:
-            chosen = parsed_arguments(arguments)
-            status: int = chosen.verb(chosen, terminal)
-            return status
-        except (BrokenPipeError, KeyboardInterrupt, Stopped):
-            raise
-        except SystemExit as end:  # --help and --version
-            return int(end.code or 0)
-        except BaseException as fault:  # noqa: BLE001  (panics of Rust libraries are no Exceptions)
-            error = error_from_fault(fault)
-            if error is not fault:
-                error.__cause__ = fault
-            terminal.error(error, is_json)
-            return error.exit_status
+        return told_status(arguments, terminal, is_json)
     except BrokenPipeError:
         return NOBODY_READS
     except EdgeVLError as error:  # stdout failed while an error was told
@@ -178,15 +168,30 @@ def exit_status(arguments: Sequence[str], terminal: Terminal) -> int:
         return ended(stopped, terminal, is_json)
 
 
+def told_status(arguments: Sequence[str], terminal: Terminal, is_json: bool) -> int:
+    try:
+        chosen = parsed_arguments(arguments)
+        status: int = chosen.verb(chosen, terminal)
+    except (BrokenPipeError, KeyboardInterrupt, Stopped):
+        raise
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    except BaseException as fault:  # panics of Rust libraries are no Exceptions
+        if (stopped := terminal.signals.cause()) is not None:
+            raise stopped from fault
+        error = error_from_fault(fault)
+        if error is not fault:
+            error.__cause__ = fault
+        terminal.error(error, is_json)
+        return error.exit_status
+    return status
+
+
 def ended(stopped: Stopped, terminal: Terminal, is_json: bool) -> int:
     terminal.note(stopped.words())
     if is_json:
-        record = {
-            "code": "EVL-STOPPED",
-            "what": stopped.words(),
-            "why": "a signal came",
-            "fix": "run it again",
-        }
+        why, fix = "a signal came", "run it again"
+        record = {"code": "EVL-STOPPED", "what": stopped.words(), "why": why, "fix": fix}
         terminal.json({"error": record})
     return stopped.exit_status
 
@@ -205,15 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors=errors)
     terminal = Terminal(out, err, sys.stdin, bool(os.environ.get(DEBUG_VARIABLE)))
     os.environ.update(NO_REPORTS)
-    unwind_on_signals()
+    terminal.signals.unwind()
     try:
         status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)
-    except (
-        KeyboardInterrupt,
-        Stopped,
-        BrokenPipeError,
-    ) as end:  # once more, or while the last words were said
-        status = end.exit_status if isinstance(end, Stopped) else 128 + signal.SIGINT
+    except Stopped as stopped:  # once more, while the last words were said
+        status = stopped.exit_status
+    except (KeyboardInterrupt, BrokenPipeError):
+        status = 128 + signal.SIGINT
     for stream in (out, err):
         let_go(stream)
     sys.exit(status)

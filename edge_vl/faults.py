@@ -1,13 +1,10 @@
-"""What ended a command, in words: exceptions become errors with a remedy, signals become exit codes."""
+"""What went wrong, in words: every exception becomes an error with a remedy."""
 
 from __future__ import annotations
 
 import errno
-import signal
 import traceback
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 
@@ -16,38 +13,6 @@ DEBUG_VARIABLE = "EDGE_VL_DEBUG"
 ABOUT_PATHS = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
-
-
-class Stopped(BaseException):
-    """A signal asked the process to end. No Exception, so that nothing but cleaning up comes between."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-    @property
-    def exit_status(self) -> int:
-        """What shells report for a program that this signal ended."""
-        return 128 + self.number
-
-    def words(self) -> str:
-        how = (
-            "interrupted"
-            if self.number == signal.SIGINT
-            else f"stopped by {signal.Signals(self.number).name}"
-        )
-        return f"{how}; nothing was left half-written"
-
-
-def stop(number: int, _: FrameType | None) -> NoReturn:
-    raise Stopped(number)
-
-
-def unwind_on_signals() -> None:
-    """SIGTERM and SIGHUP clean up as Ctrl-C does; what `nohup` ignores stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, stop)
 
 
 def error_from_fault(fault: BaseException) -> EdgeVLError:

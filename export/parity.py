@@ -59,7 +59,7 @@ class RoleParity:
 
 @dataclass(frozen=True)
 class GreedyParity:
-    """How many greedy tokens agree. Where they part, `gap` is how close the reference's two best logits were.
+    """How many greedy tokens agree. Where they part, `gap` is how much better the reference likes its own.
 
     Two different roundings may choose differently only where the reference itself is undecided within `allowed`.
     """
@@ -187,25 +187,35 @@ class Comparison:
         return self._compared("decoder", [np.concatenate(found, axis=1)], [self.reference.logits(embeds)])
 
     def _greedy(self, name: str, image: Tensor | None) -> GreedyParity:
+        """The runtime chooses; then one pass of the reference says what it would have chosen at each step."""
         self._step(f"greedy tokens, {name}")
         prompt = self._prompt(image)
-        eos = self.spec.prompt.eos_id
         limit = min(GREEDY_TOKENS, self.bundle.manifest.max_context - len(prompt))
-        wanted = self.reference.greedy(self._embedded(prompt, image), eos, limit)
         try:
             found = list(self._generated(prompt, image, limit))
         except MachineFault as fault:
             if fault.code != NONFINITE_CODE:
                 raise
-            return GreedyParity(name, 0, len(wanted), float("inf"), 0.0)  # that is the answer, not a fault
-        agreed = agreed_tokens(wanted, found)
-        allowed_share = 2 * BARS[self._precision("decoder")].relative
-        if agreed == max(len(wanted), len(found)):
+            return GreedyParity(name, 0, limit, float("inf"), 0.0)  # that is the answer, not a fault
+        if len(found) < limit:
+            found.append(self.spec.prompt.eos_id)
+        logits = self._reference_logits(prompt, image, found)
+        agreed = agreed_tokens(logits.argmax(dim=-1).tolist(), found)
+        if agreed == len(found):
             return GreedyParity(name, agreed, agreed, None, 0.0)
-        best, second, largest = self._best_two(prompt, image, wanted[:agreed])
-        return GreedyParity(
-            name, agreed, max(len(wanted), len(found)), best - second, allowed_share * largest
-        )
+        row = logits[agreed]
+        gap = float(row.max() - row[found[agreed]])
+        allowed = 2 * BARS[self._precision("decoder")].relative * float(row.abs().max())
+        return GreedyParity(name, agreed, len(found), gap, allowed)
+
+    def _reference_logits(self, prompt: PromptTokens, image: Tensor | None, ids: Sequence[int]) -> Tensor:
+        """(N, V): what the reference thinks before each of `ids`."""
+        embeds = torch.cat([self._embedded(prompt, image), self.reference.embed(torch.tensor([ids]))], dim=1)
+        length = embeds.shape[1]
+        rows = torch.arange(len(prompt) - 1, length - 1)[None]
+        start = torch.zeros(1, dtype=torch.int64)
+        cache = self.reference.empty_cache(1, length)
+        return self.reference.decode(embeds, start, rows, cache)[0][0]
 
     def _generated(self, prompt: PromptTokens, image: Tensor | None, limit: int) -> Iterator[int]:
         table = self.bundle.embedding()
@@ -216,16 +226,6 @@ class Comparison:
         logits, _ = sequence.prefill(embedded)
         eos = self.spec.prompt.eos_id
         return generate(sequence, logits, prompt.ids, Sampling(), rng_from_seed(0), eos, limit)
-
-    def _best_two(
-        self, prompt: PromptTokens, image: Tensor | None, ids: list[int]
-    ) -> tuple[float, float, float]:
-        embeds = self._embedded(prompt, image)
-        if ids:
-            embeds = torch.cat([embeds, self.reference.embed(torch.tensor([ids]))], dim=1)
-        logits = self.reference.logits(embeds)[0, -1]
-        best, second = logits.topk(2).values.tolist()
-        return best, second, float(logits.abs().max())
 
     def _prompt(self, image: Tensor | None) -> PromptTokens:
         images = () if image is None else (ImageRef(b"parity"),)

@@ -13,10 +13,7 @@ from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import ImageRef, PromptFormat, Turn
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
-from export.modules.llama import Decoder
-from export.modules.role import module_from_role
-from export.modules.spelling import Eager
-from export.modules.stream import Stream
+from export.modules.lending import is_leaf, lent_module
 from export.ranges import ActivationRange
 from export.weights import WeightPlan
 
@@ -41,59 +38,17 @@ def largest(x: Tensor) -> float:
     return max(-low, high)
 
 
-class LazyRole:
-    """A role in fp32 whose layers hold their weights only while they run: memory stays that of one layer."""
+class WatchedRole:
+    """A role in fp32 with a watch on every layer."""
 
     def __init__(self, role: Role, spec: ModelSpec, plan: WeightPlan) -> None:
-        self.role = role
-        self.plan = plan
-        with torch.device("meta"):
-            self.module = module_from_role(role, spec, Eager(), torch.float32)
-        self.watches: list[LeafWatch] = []
-        self._own_parameters()
-        for name, leaf in leaves_of(self.module):
-            self._lend(name, leaf)
+        self.module = lent_module(role, spec, plan.read)
+        self.watches = [LeafWatch(name) for name, each in self.module.named_modules() if is_leaf(each)]
+        for watch in self.watches:
+            self.module.get_submodule(watch.name).register_forward_hook(watch)
 
     def ranges(self) -> list[ActivationRange]:
         return [ActivationRange(each.name, each.taken, each.given) for each in self.watches]
-
-    def _own_parameters(self) -> None:
-        """Tables that belong to no layer (positions, alpha, rotary tables) are small and stay."""
-        for path, holder in self.module.named_modules():
-            if is_leaf(holder):
-                continue
-            for key in list(dict(holder.named_parameters(recurse=False))):
-                name = f"{path}.{key}" if path else key
-                value = self.plan.read(self.role, name).float()
-                setattr(holder, key, nn.Parameter(value, requires_grad=False))
-
-    def _lend(self, name: str, leaf: nn.Module) -> None:
-        watch = LeafWatch(name)
-        self.watches.append(watch)
-        keys = list(dict(leaf.named_parameters(recurse=False)))
-
-        def take(module: nn.Module, _: tuple[Tensor, ...]) -> None:
-            for key in keys:
-                value = self.plan.read(self.role, f"{name}.{key}").float()
-                setattr(module, key, nn.Parameter(value, requires_grad=False))
-
-        def give_back(module: nn.Module, *_: object) -> None:
-            for key in keys:
-                setattr(module, key, nn.Parameter(getattr(module, key).to("meta"), requires_grad=False))
-
-        leaf.register_forward_pre_hook(take)
-        leaf.register_forward_hook(watch)
-        leaf.register_forward_hook(give_back)
-
-
-def is_leaf(module: nn.Module) -> bool:
-    """Layers: what has weights of its own and nothing inside, and the residual stream."""
-    has_children = next(module.children(), None) is not None
-    return not has_children and (isinstance(module, Stream) or next(module.parameters(), None) is not None)
-
-
-def leaves_of(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(name, each) for name, each in module.named_modules() if is_leaf(each)]
 
 
 @torch.inference_mode()
@@ -105,17 +60,19 @@ def activation_ranges(
     progress: Progress = silent,
 ) -> dict[Role, list[ActivationRange]]:
     """Of every role but `embed`, over all pictures, each asked about once."""
-    roles: dict[Role, LazyRole] = {role: LazyRole(role, spec, plan) for role in spec.roles if role != "embed"}
+    roles: dict[Role, WatchedRole] = {
+        role: WatchedRole(role, spec, plan) for role in spec.roles if role != "embed"
+    }
     step = steps_of(progress, len(pictures) * len(roles))
     for picture in pictures:
         decode(spec, plan, tokenizer, roles["decoder"], embeds_of(spec, roles, picture, step))
         step("decoder")
     stream_ranges(roles)
-    return {role: lazy.ranges() for role, lazy in roles.items()}
+    return {role: watched.ranges() for role, watched in roles.items()}
 
 
 def embeds_of(
-    spec: ModelSpec, roles: dict[Role, LazyRole], picture: Image.Image, step: Callable[[str], None]
+    spec: ModelSpec, roles: dict[Role, WatchedRole], picture: Image.Image, step: Callable[[str], None]
 ) -> Tensor:
     pixels = pixels_from_picture(picture, spec.preprocess)
     features = []
@@ -129,27 +86,26 @@ def embeds_of(
     return embeds
 
 
-def decode(spec: ModelSpec, plan: WeightPlan, tokenizer: Tokenizer, lazy: LazyRole, image: Tensor) -> None:
+def decode(
+    spec: ModelSpec, plan: WeightPlan, tokenizer: Tokenizer, watched: WatchedRole, image: Tensor
+) -> None:
     prompt = PromptFormat(tokenizer, spec.prompt, spec.image_tokens).chat_prompt_tokens(
         [Turn("user", QUESTION, (ImageRef(b"sample"),))]
     )
     rows = plan.read("embed", "weight")[torch.tensor(prompt.ids)].float()[None]
     for start, _ in prompt.image_spans:
         rows[:, start : start + prompt.image_tokens] = image
-    decoder = lazy.module
-    assert isinstance(decoder, Decoder)
-    decoder.fill_rope(spec.decoder)
     shape = (1, spec.decoder.kv_heads, len(prompt), spec.decoder.head_dim)
     past = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(spec.decoder.layers)]
-    decoder(rows, torch.tensor([0]), torch.tensor([[len(prompt) - 1]]), past)
+    watched.module(rows, torch.tensor([0]), torch.tensor([[len(prompt) - 1]]), past)
 
 
-def stream_ranges(roles: dict[Role, LazyRole]) -> None:
+def stream_ranges(roles: dict[Role, WatchedRole]) -> None:
     """The stream is what the norms of the blocks read; its own watch saw only where it begins."""
-    for lazy in roles.values():
-        stream = next((each for each in lazy.watches if each.name == "stream"), None)
+    for watched in roles.values():
+        stream = next((each for each in watched.watches if each.name == "stream"), None)
         if stream is not None:
-            readers = [each for each in lazy.watches if each.name == "norm" or is_block_norm(each.name)]
+            readers = [each for each in watched.watches if each.name == "norm" or is_block_norm(each.name)]
             stream.given = max(stream.given, *(each.taken for each in readers))
 
 

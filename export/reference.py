@@ -13,18 +13,20 @@ from export.weights import plan_from_checkpoint
 
 
 def reference_from_checkpoint(path: Path, spec: ModelSpec | None = None) -> Reference:
-    """Every role in fp32. A checkpoint whose spec is not `spec` is another model, and that is an error."""
-    with Checkpoint.open(path) as checkpoint:
-        found = spec_from_checkpoint(checkpoint)
-        if spec is not None and found != spec:
-            raise EdgeVLError(
-                "EVL-VERIFY-OTHER-MODEL",
-                f"the bundle was not made from {path}",
-                f"they differ in {', '.join(differing(found, spec))}",
-                "give the checkpoint that the bundle was exported from",
-            )
-        plan = plan_from_checkpoint(checkpoint, found)
-        return Reference.load(found, plan.state_dict)
+    """Every role in fp32, in the memory of one layer; the checkpoint's files stay mapped while it is used.
+
+    A checkpoint whose spec is not `spec` is another model, and that is an error.
+    """
+    checkpoint = Checkpoint.open(path)
+    found = spec_from_checkpoint(checkpoint)
+    if spec is not None and found != spec:
+        raise EdgeVLError(
+            "EVL-VERIFY-OTHER-MODEL",
+            f"the bundle was not made from {path}",
+            f"they differ in {', '.join(differing(found, spec))}",
+            "give the checkpoint that the bundle was exported from",
+        )
+    return Reference.lent(found, plan_from_checkpoint(checkpoint, found).read)
 
 
 def differing(one: ModelSpec, other: ModelSpec) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,12 @@ class Stored:
 def weight_parity(bundle: Bundle, reference: Reference, role: Role, dialect: Dialect = "ort") -> WeightParity:
     """Every parameter of the role. Only for graphs in floating point: quantised ones store other numbers."""
     stored = dict(stored_tensors(bundle, role, dialect))
-    parameters: Mapping[str, Tensor] = dict(reference.modules[role].named_parameters())
-    differing = [name for name, value in parameters.items() if not is_held(stored.get(name), value)]
-    return WeightParity(role, len(parameters), tuple(sorted(differing)))
+    names, differing = 0, []
+    for name, value in reference.parameters(role):
+        names += 1
+        if not is_held(stored.get(name), value):
+            differing.append(name)
+    return WeightParity(role, names, tuple(sorted(differing)))
 
 
 def is_held(stored: Stored | None, value: Tensor) -> bool:

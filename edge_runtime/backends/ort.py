@@ -38,19 +38,23 @@ class OrtBackend:
 
     def session(self, role: Role) -> Any:
         if role not in self._sessions:
-            path = self.bundle.path_of(self.bundle.graph(role, "ort"))
-            self._sessions[role] = session_from_file(path, self.threads)
+            entry = self.bundle.graph(role, "ort")
+            is_mapped = entry.precision == "fp32"
+            self._sessions[role] = session_from_file(self.bundle.path_of(entry), self.threads, is_mapped)
         return self._sessions[role]
 
     def close(self) -> None:
         self._sessions.clear()
 
 
-def session_from_file(path: Path, threads: int) -> Any:
+def session_from_file(path: Path, threads: int, is_mapped: bool) -> Any:
+    """`is_mapped` keeps weights in the file's own pages; without it products pack a copy of their weights."""
     onnxruntime = imported_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = FATAL
+    if is_mapped:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS)
     except Exception as error:

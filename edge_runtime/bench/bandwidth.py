@@ -10,20 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bench.machine import core_count, memory_kb
-from edge_runtime.bench.spread import Spread, spread_of
 
 BLOCK_BYTES = 512 << 20  # larger than any cache
 AVAILABLE_SHARE = 8  # never more than this part of what is free
 PASSES = 20
 
 
-def read_bandwidth_gb_per_s(
+def read_speeds_gb_per_s(
     block_bytes: int | None = None,
     passes: int = PASSES,
     threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Spread:
-    """10^9 bytes a second, all cores reading a block together, once per pass; `high` is the ceiling."""
+) -> list[float]:
+    """10^9 bytes a second of each pass, in which all cores together read a block once; the best is the ceiling."""
     cores = threads or core_count()
     block = np.ones((block_bytes or block_bytes_here()) // 8, dtype=np.uint64)
     parts = np.array_split(block, cores)
@@ -34,7 +33,7 @@ def read_bandwidth_gb_per_s(
             start = clock()
             list(pool.map(read_whole, parts))
             speeds.append(block.nbytes / (clock() - start) / 1e9)
-    return spread_of(speeds)
+    return speeds
 
 
 def block_bytes_here() -> int:

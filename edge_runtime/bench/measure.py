@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_runtime.assistant import ImageSource, picture_from_source
 from edge_runtime.backends.ort import imported_onnxruntime
-from edge_runtime.bench.bandwidth import read_bandwidth_gb_per_s
+from edge_runtime.bench.bandwidth import read_speeds_gb_per_s
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.report import (
@@ -20,6 +20,7 @@ from edge_runtime.bench.report import (
     shape_from_bundle,
 )
 from edge_runtime.bench.runs import AnswerRun, ContextRun, answer_run, chat_prompt, context_run
+from edge_runtime.bench.spread import spread_of
 from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
 from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import traffic_of
@@ -67,11 +68,12 @@ def report_from_options(
 ) -> Report:
     """Measures all there is; minutes for a large model. `command` and `date` are written down as they are."""
     sizes = picture_sizes(options.pictures)
-    steps = Steps(progress, 1 + (1 + options.runs) + options.runs * len(options.contexts) + options.runs)
+    busy = os.getloadavg()[0]
+    steps = Steps(progress, 3 + options.runs * (2 + len(options.contexts)))
+    speeds = bandwidth_passes(steps)
     findings = findings_from_options(options, progress, steps)
     loads = [findings.load, *more_loads(options, progress, steps)]
-    bandwidth = read_bandwidth_gb_per_s()
-    steps.done()
+    bandwidth = spread_of([*speeds, *bandwidth_passes(steps)])
     bundle, traffic, ceiling = findings.bundle, traffic_of(findings.bundle), bandwidth.high
     return Report(
         kind=KIND,
@@ -83,6 +85,7 @@ def report_from_options(
         precision=precision_from_bundle(bundle),
         machine=machine_here(),
         versions=versions_here(),
+        load_average=round(busy, 2),
         bandwidth_gb_per_s=bandwidth,
         shape=shape_from_bundle(bundle),
         load=load_times(findings.library_ms, loads),
@@ -95,6 +98,13 @@ def report_from_options(
             "the bench process itself", SAMPLE_MS, rounded(findings.loaded), rounded(findings.peak)
         ),
     )
+
+
+def bandwidth_passes(steps: Steps) -> list[float]:
+    """Before and after all else, never beside it: on a shared machine one moment alone may be a bad one."""
+    speeds = read_speeds_gb_per_s()
+    steps.done()
+    return speeds
 
 
 def findings_from_options(options: BenchOptions, progress: Progress, steps: Steps) -> Findings:

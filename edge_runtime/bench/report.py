@@ -73,7 +73,8 @@ class Stream:
     fraction: float
 
     def __post_init__(self) -> None:
-        check_positive(self, "bytes_per_token", "gb_per_s", "fraction")
+        check_positive(self, "bytes_per_token")
+        check(min(self.gb_per_s, self.fraction) >= 0, "nothing is streamed backwards")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Report:
     precision: dict[str, str]
     machine: Machine
     versions: Versions
+    load_average: float  # of the minute before: what else the machine was doing
     bandwidth_gb_per_s: Spread  # of reading; the highest is what fractions are of
     shape: Shape
     load: LoadTimes

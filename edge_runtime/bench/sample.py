@@ -16,7 +16,7 @@ def sample_jpeg() -> bytes:
     width, height = SIZE
     rng = np.random.Generator(np.random.PCG64(7))
     sky = np.linspace(60, 200, height)[:, None, None] + rng.normal(0, 12, (height, width, 3))
-    picture = Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8), "RGB")
+    picture = Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     draw.ellipse((width // 3, height // 4, width // 2, height // 2), fill=(240, 220, 90))
     for step in range(8):

@@ -91,7 +91,8 @@ def origin(report: Report) -> str:
     machine, versions = report.machine, report.versions
     return (
         f"`{report.command}`, {report.date}, {machine.cpu} ({machine.cores} cores, {machine.memory_mib} MiB, "
-        f"{machine.system}; reads {figure(report.bandwidth_gb_per_s.high)} GB/s), edge-vl {versions.edge_vl}, "
+        f"{machine.system}; reads {figure(report.bandwidth_gb_per_s.high)} GB/s; load average "
+        f"{report.load_average:.1f} before), edge-vl {versions.edge_vl}, "
         f"Python {versions.python}, numpy {versions.numpy}, ONNX Runtime {versions.onnxruntime}; "
         f"medians of {report.answer.first_token_ms.runs}"
     )

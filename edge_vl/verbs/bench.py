@@ -91,7 +91,7 @@ def show(report: Report, terminal: Terminal) -> None:
     terminal.line(f"bundle    {report.bundle}, {precision_words(report.precision)}, on {report.engine}")
     terminal.line(
         f"machine   {machine.cpu}, {machine.cores} cores, {machine.memory_mib} MiB, "
-        f"reads {figure(report.bandwidth_gb_per_s.high)} GB/s"
+        f"reads {figure(report.bandwidth_gb_per_s.high)} GB/s, load average {report.load_average:.1f} before"
     )
     terminal.line()
     terminal.table([("", "median ms", "min", "max"), *load_rows(report), *answer_rows(report)])

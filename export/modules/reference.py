@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from edge_runtime.spec import ModelSpec, Role
+from export.modules.lending import ReadOne, lent_module
 from export.modules.llama import KeyValue
 from export.modules.role import fill, module_from_role
 from export.modules.spelling import Eager
@@ -23,6 +24,7 @@ class Reference:
     spec: ModelSpec
     dtype: torch.dtype
     modules: Mapping[Role, nn.Module]
+    read: ReadOne | None = None  # where lent weights come from
 
     @classmethod
     def load(cls, spec: ModelSpec, read: Reader, dtype: torch.dtype = torch.float32) -> Reference:
@@ -32,6 +34,23 @@ class Reference:
             modules[role] = module_from_role(role, spec, Eager(), dtype)
             fill(modules[role], role, read(role, dtype))
         return cls(spec, dtype, modules)
+
+    @classmethod
+    def lent(cls, spec: ModelSpec, read: ReadOne, dtype: torch.dtype = torch.float32) -> Reference:
+        """The same in the memory of one layer: each reads its weights whenever it runs."""
+        modules = {role: lent_module(role, spec, read, dtype) for role in spec.roles}
+        return cls(spec, dtype, modules, read)
+
+    def parameters(self, role: Role) -> Iterator[tuple[str, Tensor]]:
+        """Name and value of each, as loaded, or as the checkpoint has them."""
+        if self.read is None:
+            yield from self.modules[role].named_parameters()
+            return
+        names = [name for name, _ in self.modules[role].named_parameters()] or [
+            "weight"
+        ]  # the lent embedding
+        for name in names:
+            yield name, self.read(role, name)
 
     @torch.inference_mode()
     def vision_low(self, pixels: Tensor) -> Tensor:

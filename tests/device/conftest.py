@@ -30,7 +30,17 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run_arguments(bundle: Path, picture: Path) -> Sequence[str]:
     """`edge-vl` with these answers a question about the picture."""
-    return ("run", str(bundle), "--image", str(picture), "--prompt", QUESTION, "--max-tokens", str(LIMIT), "--json")
+    return (
+        "run",
+        str(bundle),
+        "--image",
+        str(picture),
+        "--prompt",
+        QUESTION,
+        "--max-tokens",
+        str(LIMIT),
+        "--json",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,17 +7,33 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_SOURCES = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis", ".cache")
-OFFLINE_SIGNS = ("No matching distribution", "Could not find a version", "ConnectionError", "Max retries", "timed out")
+NOT_SOURCES = (
+    ".git",
+    ".venv",
+    "build",
+    "dist",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
+    ".cache",
+)
+OFFLINE_SIGNS = (
+    "No matching distribution",
+    "Could not find a version",
+    "ConnectionError",
+    "Max retries",
+    "timed out",
+)
 
 
 def settings() -> dict[str, object]:
@@ -83,12 +99,13 @@ class Device:
 
 def device_python() -> Path:
     """Python 3.10 where there is one, as on the boards; else the one that runs the tests."""
-    places = [shutil.which("python3.10"), *(Path.home() / ".pyenv/versions").glob("3.10*/bin/python")]
-    for place in filter(None, places):
+    found = shutil.which("python3.10")
+    places = [Path(found)] if found else []
+    for place in [*places, *(Path.home() / ".pyenv/versions").glob("3.10*/bin/python")]:
         asked = [str(place), "-c", "import sys, venv; print(sys.version_info[:2] == (3, 10))"]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         if done.stdout.strip() == "True":
-            return Path(place)
+            return place
     return Path(sys.executable)
 
 

@@ -107,6 +107,7 @@ def sample_report(
         precision={"vision_low": "fp16", "adaptor": "fp16", "decoder": decoder, "embed": "fp16"},
         machine=Machine("Some CPU", "x86_64", 2, 24105, "Linux 6"),
         versions=Versions("0.1.0", "3.11.7", "2.4.6", "13.0.0", "1.31.1"),
+        load_average=0.25,
         bandwidth_gb_per_s=Spread(20.0, 10.0, 25.0, 20),
         shape=Shape("deepseek_vl", ("vision_low",), 16, 2, 64, 4, 4, 16, 128, 512, 2048, 10**6),
         load=LoadTimes(40.0, None, spread(30.0), spread(2.0), spread(400.0), spread(1234.0)),

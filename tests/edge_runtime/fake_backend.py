@@ -123,5 +123,7 @@ class Room:
 def room_for(bundle: Bundle, text: str, *, is_ended: bool = True, max_context: int | None = None) -> Room:
     """An assistant that answers `text`, then the end token or, without it, the letter z for ever."""
     tokenizer = Tokenizer.open(bundle.tokenizer_path)
-    backend = FakeBackend([*tokenizer.encode(text), *([EOS_ID] if is_ended else tokenizer.encode("z") * 2000)])
+    backend = FakeBackend(
+        [*tokenizer.encode(text), *([EOS_ID] if is_ended else tokenizer.encode("z") * 2000)]
+    )
     return Room(Assistant(bundle, backend, max_context), backend)

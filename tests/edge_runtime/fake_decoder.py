@@ -46,7 +46,7 @@ class FakeDecoder:
         return logits
 
 
-def next_token(held: Array) -> int:
+def next_token(held: Ints) -> int:
     """Depends on every id and its place, and never says the same twice running."""
     return int((held * np.arange(1, len(held) + 1)).sum() * 31 + 7) % VOCAB
 

@@ -88,8 +88,8 @@ def test_pieces_of_a_stream_make_up_the_text(bundle: Bundle) -> None:
 def test_a_raw_prompt_stands_as_it_is(bundle: Bundle) -> None:
     room = room_for(bundle, "x User: y")
     answer = room.assistant.raw("once upon").answer
-    assert room.fed[0] == (0, [BOS_ID, *room.assistant.tokenizer.encode("once upon")])
     assert answer.text == "x User: y", "the chat's stop strings do not count"
+    assert room.fed[0] == (0, [BOS_ID, *room.assistant.tokenizer.encode("once upon")])
 
 
 def test_images_of_a_raw_prompt_stand_at_their_marks(bundle: Bundle) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from edge_runtime.bench import bandwidth
-from edge_runtime.bench.bandwidth import block_bytes_here, read_bandwidth_gb_per_s
+from edge_runtime.bench.bandwidth import block_bytes_here, read_speeds_gb_per_s
 from edge_runtime.bench.machine import core_count, cpu_name, machine_here, memory_kb
 from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.resultfile import staged_file
 from edge_runtime.bench.runs import AnswerRun, ContextRun, Decoded, answer_run, chat_prompt, context_run
 from edge_runtime.bench.sample import SIZE, sample_jpeg
 from edge_runtime.bench.spread import Spread, spread_of
-from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.subject import LoadRun
+from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import Traffic, kv_bytes_per_position, weight_bytes_of
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
@@ -187,8 +187,8 @@ def test_a_cache_row_holds_keys_and_values_of_every_layer() -> None:
 
 def test_bandwidth_is_bytes_by_seconds() -> None:
     ticks = iter([0.0, 1.0, 1.0, 3.0])  # one pass of a second, one of two
-    found = read_bandwidth_gb_per_s(block_bytes=8 * 10**6, passes=2, threads=2, clock=lambda: next(ticks))
-    assert found == Spread(0.006, 0.004, 0.008, 2)
+    found = read_speeds_gb_per_s(block_bytes=8 * 10**6, passes=2, threads=2, clock=lambda: next(ticks))
+    assert found == [0.008, 0.004]
 
 
 def test_every_thread_reads_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +201,13 @@ def test_every_thread_reads_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     monkeypatch.setattr(bandwidth, "read_whole", reading)
-    read_bandwidth_gb_per_s(block_bytes=8 * 999, passes=1, threads=2)
+    read_speeds_gb_per_s(block_bytes=8 * 999, passes=1, threads=2)
     assert sorted(read) == [499, 499, 500, 500]
 
 
 def test_bandwidth_of_this_machine_is_of_this_world() -> None:
-    found = read_bandwidth_gb_per_s(block_bytes=64 << 20, passes=5)
-    assert 0.1 < found.median < 10_000
+    found = read_speeds_gb_per_s(block_bytes=64 << 20, passes=5)
+    assert 0.1 < max(found) < 10_000
 
 
 def test_the_block_leaves_the_machine_its_memory() -> None:
@@ -280,9 +280,12 @@ def test_a_result_appears_whole_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_result_that_failed_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), staged_file(tmp_path / "r.json") as path:
+    def fail(path: Path) -> None:
         path.write_text("{")
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), staged_file(tmp_path / "r.json") as path:
+        fail(path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -86,7 +86,9 @@ def test_a_watch_sees_children() -> None:
     alone = memory_of_tree(os.getpid())
     with (
         MemoryWatch(seconds=0.005) as watch,
-        subprocess.Popen([sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child,
+        subprocess.Popen(
+            [sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child,
     ):
         assert child.stdout is not None
         assert child.stdout.readline() == b"made\n"

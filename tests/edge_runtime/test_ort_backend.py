@@ -152,7 +152,7 @@ def test_a_graph_that_cannot_be_opened_is_a_fault_with_a_remedy(tmp_path: Path) 
     path = tmp_path / "decoder.onnx"
     path.write_bytes(b"not a graph")
     with pytest.raises(MachineFault) as caught:
-        session_from_file(path, 1)
+        session_from_file(path, 1, is_mapped=False)
     assert caught.value.code == "EVL-ENGINE-ORT"
     assert "edge-vl verify" in caught.value.fix
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edge_vl.cli import Terminal, exit_status
 
@@ -61,10 +61,24 @@ def spawned(*arguments: str | Path, lines: str = "", **more: str) -> Ran:
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def started(*arguments: str | Path, **streams: Any) -> subprocess.Popen[bytes]:
+def started(
+    *arguments: str | Path,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    preexec_fn: Callable[[], object] | None = None,
+) -> subprocess.Popen[bytes]:
     """Under way; the test reads, signals and waits."""
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.Popen(command(*arguments), env=environment(), cwd="/", **streams)
+    return subprocess.Popen(
+        command(*arguments),
+        bufsize=0,  # what one reader leaves the next one finds
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        # What a signal leaves open is closed by Python, which as a warning would be one line more.
+        env=environment(PYTHONWARNINGS="ignore"),
+        cwd="/",
+        preexec_fn=preexec_fn,  # noqa: PLW1509  (no other thread of the tests holds a lock)
+    )
 
 
 def wait_until(is_reached: Callable[[], bool], what: str) -> None:

@@ -125,7 +125,7 @@ def test_a_context_that_the_bundle_cannot_hold_is_skipped_and_said(bundle: Path)
         (("--contexts", ""), "EVL-USAGE"),
         (("--contexts", "1" * 5000), "EVL-USAGE"),
         (("--contexts", "0"), "EVL-BENCH-RANGE"),
-        (("--contexts", "-4"), "EVL-USAGE"),
+        (("--contexts", "-4"), "EVL-BENCH-RANGE"),
         (("--engine", "abacus"), "EVL-ENGINE-UNKNOWN"),
         (("--image", "no-such.png"), "EVL-IMAGE-FILE"),
         (("--out", "/no/such/folder/r.json"), "EVL-OUT-UNWRITABLE"),
@@ -155,12 +155,17 @@ def test_a_damaged_bundle_is_refused_by_its_hash(own_bundle: Path) -> None:
     assert_refused(ran("bench", own_bundle, *QUICK), "EVL-BUNDLE-HASH")
 
 
-def test_a_folder_whose_name_is_no_text_can_be_measured(bundle: Path, tmp_path: Path) -> None:
-    odd = tmp_path / b"b\xff".decode("utf-8", "surrogateescape")
-    shutil.copytree(bundle, odd)
+def test_names_that_would_break_a_line_are_made_safe(bundle: Path, tmp_path: Path) -> None:
+    odd = Path(shutil.copytree(bundle, tmp_path / "a\nb\x1b[2J"))
     result = ran("bench", odd, "--runs", "1", "--max-tokens", "2", "--contexts", "4", "--json")
     assert result.status == 0, result.err
-    assert result.record()["bundle"] == "b"
+    assert result.record()["bundle"] == "a b [2J"
+    assert result.record()["command"].startswith("edge-vl bench 'a b [2J' --runs 1")
+
+
+def test_a_prompt_that_is_no_text_is_refused(bundle: Path) -> None:
+    result = ran("bench", bundle, *QUICK, "--trust-bundle", "--prompt", "\udcff")
+    assert (result.status, result.out) == (2, "")
 
 
 def test_an_interrupted_bench_leaves_no_result(bundle: Path, tmp_path: Path) -> None:

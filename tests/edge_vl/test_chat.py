@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_question_beyond_the_context_costs_one_turn(bundle: Path) -> None:
 
 
 def test_bytes_that_are_no_text_cost_one_turn(bundle: Path) -> None:
-    with started("chat", bundle, "--json", *FLAGS, stdin=-1) as process:
+    with started("chat", bundle, "--json", *FLAGS, stdin=PIPE) as process:
         out, _ = process.communicate(b"a\xffb\nhello\n", timeout=60)
     assert process.returncode == 0
     refused, answered = [json.loads(line) for line in out.splitlines()]
@@ -112,7 +113,7 @@ def test_bytes_that_are_no_text_cost_one_turn(bundle: Path) -> None:
 
 
 def test_an_interrupted_answer_over_a_pipe_leaves_the_conversation(bundle: Path) -> None:
-    with started("chat", bundle, "--max-tokens", "30000", stdin=-1) as process:
+    with started("chat", bundle, "--max-tokens", "30000", stdin=PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"hello\n")
@@ -126,7 +127,7 @@ def test_an_interrupted_answer_over_a_pipe_leaves_the_conversation(bundle: Path)
 
 
 def test_a_terminated_chat_ends_even_in_the_middle_of_an_answer(bundle: Path) -> None:
-    with started("chat", bundle, "--max-tokens", "30000", stdin=-1) as process:
+    with started("chat", bundle, "--max-tokens", "30000", stdin=PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"hello\n")

@@ -10,7 +10,7 @@ import pytest
 
 from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault
 from edge_vl.cli import Terminal, exit_status
-from edge_vl.faults import Stopped
+from edge_vl.signals import Stopped
 from edge_vl.verbs import verify
 from tests.edge_vl.command import Ran, assert_told
 

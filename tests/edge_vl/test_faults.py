@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 import pytest
 
 from edge_runtime.errors import EdgeVLError, MachineFault
-from edge_vl.faults import Stopped, error_from_fault
+from edge_vl.faults import error_from_fault
 
 
 def test_an_error_with_a_remedy_stays_itself() -> None:
@@ -52,12 +51,3 @@ def test_anything_else_is_our_own_fault_and_says_where_it_happened() -> None:
     assert error.why.startswith("ZeroDivisionError at test_faults.py:")
     assert error.why.endswith(": no way")
     assert "EDGE_VL_DEBUG=1" in error.fix
-
-
-@pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
-)
-def test_a_signal_ends_with_the_status_that_shells_expect(number: int, status: int, word: str) -> None:
-    assert Stopped(number).exit_status == status
-    assert word in Stopped(number).words()

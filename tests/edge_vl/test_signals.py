@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.edge_vl.command import WAIT_S, started, wait_until
+from edge_vl.cli import Terminal
+from edge_vl.signals import Interrupted, Signals, Stopped
+from tests.edge_vl.command import WAIT_S, environment, started, wait_until
 
 ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+def test_a_fault_right_after_a_signal_is_the_signals_doing(capfd: pytest.CaptureFixture[str]) -> None:
+    """As where C code turns the exception of our handler into one of its own."""
+    code = (
+        "import os, signal, sys\n"
+        "from edge_vl import cli\n"
+        "from edge_vl.verbs import verify\n"
+        "def verb(*_):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "        signal.pause()\n"
+        "    except BaseException:\n"
+        "        raise ValueError('shape of what?') from None\n"
+        "verify.run = verb\n"
+        "cli.main(['verify', 'BUNDLE'])\n"
+    )
+    for number, status in ENDINGS:
+        call = [sys.executable, "-c", code, str(int(number))]
+        assert subprocess.run(call, env=environment(), check=False, timeout=WAIT_S).returncode == status
+        assert capfd.readouterr().err.endswith("; nothing was left half-written\n")
+
+
+def test_work_that_went_on_after_a_signal_is_stopped_when_it_tells_its_progress() -> None:
+    terminal = Terminal(io.StringIO(), io.StringIO())
+    terminal.progress("writing", 1, 2)
+    for number, kind in ((signal.SIGINT, Interrupted), (signal.SIGTERM, Stopped)):
+        with contextlib.suppress(Stopped, KeyboardInterrupt):
+            terminal.signals._raise(number, None)
+        with pytest.raises(kind):
+            terminal.progress("writing", 2, 2)
+
+
+def test_a_fault_long_after_a_signal_is_its_own() -> None:
+    now = [0.0]
+    signals = Signals(clock=lambda: now[0])
+    assert signals.cause() is None
+    with pytest.raises(Stopped):
+        signals._raise(signal.SIGTERM, None)
+    cause = signals.cause()
+    assert cause is not None
+    assert cause.number == signal.SIGTERM
+    now[0] = 2.0
+    assert signals.cause() is None
 
 
 def last_words(process: subprocess.Popen[bytes]) -> list[str]:
@@ -27,8 +76,15 @@ def assert_stopped(process: subprocess.Popen[bytes], status: int) -> None:
     assert words[0].endswith("; nothing was left half-written")
 
 
-@pytest.mark.parametrize(("number", "status"), ENDINGS)
-@pytest.mark.parametrize("delay_s", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("number", "status", "delay_s"),
+    [
+        (signal.SIGINT, 130, 0.0),
+        (signal.SIGINT, 130, 1.0),
+        (signal.SIGTERM, 143, 0.5),
+        (signal.SIGHUP, 129, 0.1),
+    ],
+)
 def test_a_stopped_export_leaves_nothing(
     number: int, status: int, delay_s: float, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -40,14 +96,20 @@ def test_a_stopped_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def is_renewed(left: Path) -> bool:
+    return not left.exists() and [path.suffix for path in left.parent.iterdir()] == [".partial"]
+
+
 def test_an_export_killed_without_warning_is_swept_by_the_next(checkpoint: Path, tmp_path: Path) -> None:
     with started("export", checkpoint, tmp_path / "out") as process:
         wait_until(lambda: any(tmp_path.iterdir()), "the staging folder")
         process.kill()
-    assert [path.name.startswith(".out.") for path in tmp_path.iterdir()] == [True]
+    (left,) = tmp_path.iterdir()
     with started("export", checkpoint, tmp_path / "out") as process:
-        assert process.wait(WAIT_S) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        wait_until(lambda: is_renewed(left), "a new staging folder alone")
+        process.terminate()
+        assert_stopped(process, 143)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("number", "status"), ENDINGS)
@@ -69,3 +131,28 @@ def test_what_nohup_ignores_stays_ignored(bundle: Path) -> None:
         process.send_signal(signal.SIGHUP)
         out, err = process.communicate(timeout=WAIT_S)
         assert (process.returncode, len(out), err) == (0, 3000, b"")
+
+
+def test_an_interruption_inside_exec_ends_with_the_same_status() -> None:
+    code = (
+        "import os, signal\n"
+        "from edge_vl import cli\n"
+        "def verb(*_):\n"
+        "    exec('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "    signal.pause()\n"
+        "from edge_vl.verbs import verify\n"
+        "verify.run = verb\n"
+        "cli.main(['verify', 'BUNDLE'])\n"
+    )
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (130, b"interrupted; nothing was left half-written\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
+)
+def test_a_signal_ends_with_the_status_that_shells_expect(number: int, status: int, word: str) -> None:
+    assert Stopped(number).exit_status == status
+    assert word in Stopped(number).words()

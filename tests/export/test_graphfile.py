@@ -18,6 +18,10 @@ VALUES = {name: torch.randn(shape, generator=DRAW) for name, shape in SHAPES.ite
 
 
 class Three(nn.Module):
+    first: Tensor
+    second: Tensor
+    third: Tensor
+
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         for name, shape in SHAPES.items():

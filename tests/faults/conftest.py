@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
+from tests.faults.forge import Forge
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     write_random_checkpoint(spec, path, "original", "float32")
     return path
+
+
+@pytest.fixture(scope="session")
+def forge(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    with Forge(tmp_path_factory.mktemp("forge"), checkpoint) as forge:
+        yield forge
+
+
+@pytest.fixture(scope="session")
+def bundle(forge: Forge) -> Path:
+    forge.await_ready()
+    return forge.bundle

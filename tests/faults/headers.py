@@ -21,6 +21,11 @@ def header_of(path: Path) -> tuple[Header, bytes]:
     return header, content[8 + length :]
 
 
+def tensors_of(path: Path) -> Header:
+    """The header without its notes."""
+    return {name: entry for name, entry in header_of(path)[0].items() if name != "__metadata__"}
+
+
 def forged(path: Path, header: str | bytes, data: bytes, length: int | None = None) -> None:
     """A file with this header, which may lie about its own length."""
     text = header if isinstance(header, bytes) else header.encode("utf-8", "surrogatepass")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from edge_runtime.assistant import Assistant, Request
 from tests.proof.subject import Subject, pictures
 
 
-@pytest.fixture
-def twin(subject: Subject) -> Subject:
-    """Twins only of models whose sizes the original config.json can say."""
-    if subject.name not in ("plain", "windowed"):
-        pytest.skip("one model a family is exported in the original layout too")
-    return subject
+@pytest.fixture(scope="module", params=["plain", "windowed"])
+def twin(request: pytest.FixtureRequest, folder: Path) -> Subject:
+    """One model a family; the others' checkpoints in both layouts are compared without an export."""
+    return Subject.of(request.param, folder)
 
 
 def test_both_layouts_export_to_the_same_graphs_and_weights(twin: Subject) -> None:

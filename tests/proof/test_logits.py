@@ -33,7 +33,7 @@ def test_a_picture_becomes_the_rows_that_transformers_makes_of_it(
 ) -> None:
     shown = pictures(2)
     for image, pixels in zip(opened.encoded(shown), opened.pixels(shown), strict=True):
-        difference = float(np.abs(image.rows - subject.oracle.image_rows(pixels)).max())
+        difference = largest_difference(image.rows.astype(np.float32), subject.oracle.image_rows(pixels))
         note("largest fp32 difference of image rows", difference)
         assert difference <= BAR
 

@@ -1,0 +1,68 @@
+"""Signals that end a command: each unwinds it as an exception, so that everything is cleaned up."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+AFTERMATH_S = 1.0
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end. No Exception, so that nothing but cleaning up comes between."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_status(self) -> int:
+        """What shells report for a program that this signal ended."""
+        return 128 + self.number
+
+    def words(self) -> str:
+        if self.number == signal.SIGINT:
+            return "interrupted; nothing was left half-written"
+        return f"stopped by {signal.Signals(self.number).name}; nothing was left half-written"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. Python itself ends by SIGINT where one of the plain kind has passed through exec()."""
+
+
+class Signals:
+    """What came last, and when."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: tuple[int, float] | None = None
+
+    def unwind(self) -> None:
+        """From now on SIGTERM and SIGHUP clean up as Ctrl-C does; what `nohup` ignores stays ignored."""
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._raise)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, self._raise)
+
+    def check(self) -> None:
+        """Stops again where a signal came and the work went on.
+
+        The C code of a library that runs Python when a signal comes may drop our exception, or make
+        another of it: long work therefore asks here from time to time, and faults ask for their cause.
+        """
+        if self._last is not None:
+            self._raise(self._last[0], None)
+
+    def cause(self) -> Stopped | None:
+        """The signal that a fault of this moment comes from, if one came just now."""
+        if self._last is None or self._clock() - self._last[1] > AFTERMATH_S:
+            return None
+        return Stopped(self._last[0])
+
+    def _raise(self, number: int, _: FrameType | None) -> NoReturn:
+        self._last = (number, self._clock())
+        raise Interrupted if number == signal.SIGINT else Stopped(number)

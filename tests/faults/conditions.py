@@ -1,0 +1,47 @@
+"""What a process may be made to live under, before its work begins."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import time
+from collections import namedtuple
+from pathlib import Path
+
+MUCH = 1 << 50
+Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's own)
+
+
+def promised_space(_: object) -> None:
+    """The disk says that it has room, and has not: somebody else is about to fill it."""
+    shutil.disk_usage = lambda path: Usage(MUCH, 0, MUCH)  # type: ignore[assignment,misc]
+
+
+def clock(seconds: float) -> None:
+    """The clock stands at another date and goes on from there."""
+    shift = seconds - time.time()
+    true_time, true_time_ns = time.time, time.time_ns
+    time.time = lambda: true_time() + shift
+    time.time_ns = lambda: true_time_ns() + int(shift * 1e9)
+
+
+def room_mib(count: int) -> None:
+    """So much more address space than is taken now, and no more."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + (count << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def home(folder: str) -> None:
+    """Everything that a program might write to without being asked lies there."""
+    os.chdir(folder)
+    for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPYCACHEPREFIX"):
+        os.environ[name] = folder
+
+
+def default_signals(_: object) -> None:
+    """As a shell leaves them."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
