@@ -110,7 +110,7 @@ def add_export(verbs: Verbs[Parser]) -> None:
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=given_path,
         metavar="DIR",
         help="measure activations on these; layers that need it keep fp32",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import CheckFailed, EdgeVLError
+from edge_runtime.errors import CheckFailed, EdgeVLError, listed
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
 from edge_vl.verbs.folders import has_file, refuse_bundle, refuse_checkpoint
@@ -110,6 +110,15 @@ def json_from_report(report: ParityReport) -> dict[str, object]:
             }
             for each in report.greedy
         ],
+        "weights": [
+            {
+                "role": each.role,
+                "compared": each.compared,
+                "differing": list(each.differing),
+                "passed": each.is_passed,
+            }
+            for each in report.weights
+        ],
     }
 
 
@@ -146,3 +155,12 @@ def show_parity(report: ParityReport, terminal: Terminal) -> None:
         terminal.line(
             f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}"
         )
+    terminal.line(weights_in_words(report))
+
+
+def weights_in_words(report: ParityReport) -> str:
+    compared = sum(each.compared for each in report.weights)
+    wrong = [f"{each.role}: {listed(each.differing)}" for each in report.weights if not each.is_passed]
+    if not wrong:
+        return f"weights: all {compared} tensors are the checkpoint's, bit for bit  ok"
+    return f"weights: {len(wrong)} roles differ from the checkpoint: {'; '.join(wrong)}  FAILED"
