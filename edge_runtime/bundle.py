@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import posixpath
 import stat
@@ -27,15 +28,17 @@ from edge_runtime.manifest import (
     Port,
     TableEntry,
     bytes_from_manifest,
-    manifest_from_bytes,
     path_fault,
+    refuse_newer_format,
 )
 from edge_runtime.onnxfile import OnnxFile, Tensor
 from edge_runtime.onnxreader import graph_error, onnx_file_from_path
 from edge_runtime.progress import Progress, silent
+from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
 from edge_runtime.spec import ModelSpec, Role
 
 MANIFEST_LIMIT = 16 << 20
+SEAL_KEY = "manifest_sha256"  # besides the record: what lists every file's hash has one too
 COPY_AGAIN = "copy the bundle again from where it came, or export it again"
 
 
@@ -51,7 +54,7 @@ class Bundle:
         """Checks files, hashes and graphs, in this order; `is_trusted` skips the hashes and nothing else."""
         with readable(str(path)):
             folder = folder_from_path(path)
-            manifest = read_manifest(folder)
+            manifest, seal = read_manifest(folder)
             for entry in manifest.files:
                 check_size(folder, entry)
             if not is_trusted:
@@ -59,6 +62,8 @@ class Bundle:
             bundle = cls(folder, manifest)
             for graph in manifest.graphs:
                 check_graph(bundle.onnx_file(graph), graph, manifest)
+            if not is_trusted:
+                check_seal(manifest, seal)
         return bundle
 
     @property
@@ -105,8 +110,9 @@ def file_entries(folder: Path, paths: Iterable[str], progress: Progress = silent
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """The last file of a bundle; never replaces one."""
+    sealed = json_from_record(manifest) | {SEAL_KEY: seal_of(manifest)}
     with (folder / MANIFEST_NAME).open("xb") as file:
-        file.write(bytes_from_manifest(manifest))
+        file.write(bytes_from_json(sealed))
 
 
 @contextmanager
@@ -137,13 +143,22 @@ def folder_from_path(path: Path | str) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def seal_of(manifest: Manifest) -> str:
+    """The manifest's own sha256: nothing else would notice a flipped bit in its prompt or its means."""
+    return hashlib.sha256(bytes_from_manifest(manifest)).hexdigest()
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, object]:
+    """The manifest and the seal on it, None where it was written by hand."""
     size = regular_size(folder, MANIFEST_NAME)
     if size > MANIFEST_LIMIT:
         why = f"it has {size} bytes, at most {MANIFEST_LIMIT} are read"
         raise EdgeVLError("EVL-BUNDLE-MANIFEST", f"{MANIFEST_NAME} is not valid", why, COPY_AGAIN)
     with (folder / MANIFEST_NAME).open("rb") as file:
-        return manifest_from_bytes(file.read(MANIFEST_LIMIT))
+        value = json_from_bytes(file.read(MANIFEST_LIMIT), MANIFEST_NAME)
+    seal = value.pop(SEAL_KEY, None) if isinstance(value, dict) else None
+    refuse_newer_format(value)
+    return record_from_json(Manifest, value, MANIFEST_NAME), seal
 
 
 def regular_size(folder: Path, path: str) -> int:
@@ -180,6 +195,12 @@ def check_hashes(folder: Path, manifest: Manifest, progress: Progress) -> None:
         if digests[entry.path] != entry.sha256:
             why = f"its sha256 is {digests[entry.path][:16]}…, the manifest says {entry.sha256[:16]}…"
             raise EdgeVLError("EVL-BUNDLE-HASH", f"{entry.path} is damaged", why, COPY_AGAIN)
+
+
+def check_seal(manifest: Manifest, seal: object) -> None:
+    if seal not in (None, seal_of(manifest)):
+        why = f"its sha256 is {seal_of(manifest)[:16]}…, its seal says {seal!r:.18}…"
+        raise EdgeVLError("EVL-BUNDLE-HASH", f"{MANIFEST_NAME} is damaged", why, COPY_AGAIN)
 
 
 def check_graph(onnx_file: OnnxFile, entry: GraphEntry, manifest: Manifest) -> None:

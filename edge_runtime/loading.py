@@ -21,12 +21,16 @@ def load(
     progress: Progress = silent,
 ) -> Assistant:
     """The assistant of the bundle at `path`. Hashes are checked unless `is_trusted`; structure always."""
-    if engine not in ENGINES:
+    check_engine(engine)
+    bundle = Bundle.open(Path(path), is_trusted, progress)
+    return Assistant(bundle, OrtBackend(bundle), max_context)
+
+
+def check_engine(name: str) -> None:
+    if name not in ENGINES:
         raise EdgeVLError(
             "EVL-ENGINE-UNKNOWN",
-            f"there is no engine {engine!r} here",
+            f"there is no engine {name!r} here",
             f"this edge-vl has {', '.join(ENGINES)}",
             "choose one of these, or leave --engine out",
         )
-    bundle = Bundle.open(Path(path), is_trusted, progress)
-    return Assistant(bundle, OrtBackend(bundle), max_context)

@@ -73,7 +73,12 @@ class PictureLimits:
 
 def picture_from_file(path: str | os.PathLike[str], limits: PictureLimits) -> Image.Image:
     """As `picture_from_bytes`. Only regular files are read: pipes and devices never end, or never begin."""
-    return picture_from_bytes(_bytes_from_file(path, limits), limits)
+    data = _bytes_from_file(path, limits)
+    try:
+        return picture_from_bytes(data, limits)
+    except EdgeVLError as error:  # of several pictures, which one
+        name = os.path.basename(os.fsdecode(path))  # noqa: PTH119  (a path may be bytes)
+        raise type(error)(error.code, f"{name}: {error.what}", error.why, error.fix) from error
 
 
 def picture_from_bytes(data: bytes, limits: PictureLimits) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from edge_runtime.errors import EdgeVLError
 
 if TYPE_CHECKING:
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
 
 Verb = Callable[[argparse.Namespace, "Terminal"], int]
 

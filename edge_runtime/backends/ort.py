@@ -67,6 +67,9 @@ def session_from_file(path: Path, threads: int, is_mapped: bool) -> Any:
 
 
 def imported_onnxruntime() -> Any:
+    # Since 1.29 it reports to its maker, and leaves an identifier in the user's cache, unless this is set before
+    # it is imported. Nothing of ours touches the network unasked.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError as error:

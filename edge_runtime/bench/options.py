@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.assistant import ImageSource
-from edge_runtime.bench.subject import check_engine
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.loading import check_engine
 
 CONTEXTS = (128, 512, 1024, 2048, 4096)
 PROMPT = "Describe this picture in detail."

@@ -10,8 +10,7 @@ from pathlib import Path
 from edge_runtime.backends.backend import Array, Backend, DecoderGraph
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle, check_hashes, readable
-from edge_runtime.errors import EdgeVLError
-from edge_runtime.loading import ENGINES
+from edge_runtime.loading import check_engine
 from edge_runtime.progress import Progress
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.tokenizer import Tokenizer
@@ -82,13 +81,3 @@ def opened_subject(
     decoder = backend.decoder(batch=1, capacity=bundle.manifest.max_context)
     subject = Subject(bundle, backend, decoder, bundle.embedding(), prompts)
     return subject, LoadRun(hashing_ms, structure_ms, tokenizer_ms, lap.ms())
-
-
-def check_engine(engine: str) -> None:
-    if engine not in ENGINES:
-        raise EdgeVLError(
-            "EVL-ENGINE-UNKNOWN",
-            f"there is no engine {engine!r} here",
-            f"this edge-vl has {', '.join(ENGINES)}",
-            "choose one of these, or leave --engine out",
-        )

@@ -22,7 +22,7 @@ from edge_runtime.record import bytes_from_json
 from edge_vl.verbs.folders import refuse_checkpoint
 
 if TYPE_CHECKING:
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
 
 Row = Sequence[str]
 

@@ -16,7 +16,7 @@ from edge_vl.verbs.answering import request_from_arguments
 from edge_vl.verbs.folders import refuse_checkpoint
 
 if TYPE_CHECKING:
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
 
 HELP = "/image FILE shows a picture with the next question · /new starts over · /quit or Ctrl-D ends"
 

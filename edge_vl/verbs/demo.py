@@ -14,7 +14,7 @@ from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
     from demo.walkthrough import Step
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

@@ -11,7 +11,7 @@ from edge_vl.verbs.answering import request_from_arguments
 from edge_vl.verbs.folders import refuse_checkpoint
 
 if TYPE_CHECKING:
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

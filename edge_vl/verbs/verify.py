@@ -16,7 +16,7 @@ from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
 
 if TYPE_CHECKING:
-    from edge_vl.cli import Terminal
+    from edge_vl.terminal import Terminal
     from export.parity import ParityReport
 
 FAILED = 1

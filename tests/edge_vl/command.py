@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edge_vl.cli import Terminal, exit_status
+from edge_vl.cli import exit_status
+from edge_vl.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 120.0

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault
-from edge_vl.cli import Terminal, exit_status
+from edge_vl.cli import exit_status
 from edge_vl.signals import Stopped
+from edge_vl.terminal import Terminal
 from edge_vl.verbs import verify
 from tests.edge_vl.command import Ran, assert_told
 

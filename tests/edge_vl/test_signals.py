@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_vl.cli import Terminal
 from edge_vl.signals import Interrupted, Signals, Stopped
+from edge_vl.terminal import Terminal
 from tests.edge_vl.command import WAIT_S, environment, started, wait_until
 
 ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]

@@ -11,7 +11,7 @@ from collections import namedtuple
 from pathlib import Path
 
 MUCH = 1 << 50
-Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  (as shutil's own)
+Usage = namedtuple("Usage", "total used free")
 
 
 def promised_space(_: object) -> None:
@@ -37,7 +37,16 @@ def room_mib(count: int) -> None:
 def home(folder: str) -> None:
     """Everything that a program might write to without being asked lies there."""
     os.chdir(folder)
-    for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "PYTHONPYCACHEPREFIX"):
+    for name in (
+        "HOME",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "PYTHONPYCACHEPREFIX",
+    ):
         os.environ[name] = folder
 
 

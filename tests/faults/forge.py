@@ -66,7 +66,9 @@ class Forked:
 
     def ended(self) -> Ended:
         status = self._forge.ask({"wait": self.pid})["status"]
-        out, err = (self._files.with_suffix(suffix).read_text(errors="replace") for suffix in (".out", ".err"))
+        out, err = (
+            self._files.with_suffix(suffix).read_text(errors="replace") for suffix in (".out", ".err")
+        )
         return Ended(status, out, err, time.monotonic() - self._began)
 
 

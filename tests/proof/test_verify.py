@@ -12,7 +12,8 @@ import pytest
 from safetensors.torch import load_file
 
 from edge_runtime.dialects import Precision
-from edge_vl.cli import Terminal, exit_status
+from edge_vl.cli import exit_status
+from edge_vl.terminal import Terminal
 from tests.checkpoints import SMALL_MODELS, edit_tensors
 from tests.proof.subject import bundle_below, checkpoint_below
 
