@@ -70,6 +70,8 @@ class Section:
         value = self.values[key] if self.has(key) else default
         if not isinstance(value, str) or not value:
             self.refuse(key, "a text")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            self.refuse(key, "a text in valid Unicode, without half a surrogate pair")
         return value
 
     def choice(self, key: str, allowed: tuple[Choice, ...], default: Choice) -> Choice:

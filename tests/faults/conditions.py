@@ -6,9 +6,12 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import time
 from collections import namedtuple
 from pathlib import Path
+
+from tests.faults.state import digest_of
 
 MUCH = 1 << 50
 Usage = namedtuple("Usage", "total used free")
@@ -54,3 +57,23 @@ def default_signals(_: object) -> None:
     """As a shell leaves them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def watched(places: tuple[str, str, str]) -> None:
+    """Before every step that the interpreter reports: is `out` absent, whole as `model` is, or between?"""
+    out, model, log = map(Path, places)
+    wanted = digest_of(model)
+    record = log.open("w", encoding="ascii")
+    is_looking = False
+
+    def look(event: str, _: object) -> None:
+        nonlocal is_looking
+        if is_looking or event.partition(".")[0] not in ("os", "open", "fcntl", "shutil", "ctypes"):
+            return
+        is_looking = True
+        state = "absent" if not os.path.lexists(out) else "whole" if digest_of(out) == wanted else "half"
+        record.write(f"{state}\n")
+        record.flush()
+        is_looking = False
+
+    sys.addaudithook(look)

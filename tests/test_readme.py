@@ -1,0 +1,72 @@
+"""The README's commands are the commands there are."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from demo.random_checkpoint import write_random_checkpoint
+from demo.sizes import SIZES
+from edge_runtime.errors import EdgeVLError
+from edge_vl.cli import exit_status
+from edge_vl.parser import parsed_arguments
+from edge_vl.terminal import Terminal
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line for block in SHELL for line in block.splitlines() if line and not line.startswith("#")]
+EDGE_VL = [line for line in LINES if "edge-vl " in line and not line.startswith("pip ")]
+MAKE = [line for line in LINES if line.startswith("make ")]
+
+
+def arguments_of(line: str) -> list[str]:
+    words = shlex.split(line)
+    return words[[word.endswith("edge-vl") for word in words].index(True) + 1 :]
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(EDGE_VL) >= 4
+    assert MAKE == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("line", EDGE_VL)
+def test_every_command_is_understood(line: str) -> None:
+    parsed_arguments(arguments_of(line))
+
+
+def test_a_wrong_command_would_be_noticed() -> None:
+    with pytest.raises(EdgeVLError):
+        parsed_arguments(["run", "bundle", "--promt", "hello"])
+
+
+@pytest.mark.parametrize("line", MAKE)
+def test_every_make_target_is_there(line: str) -> None:
+    target = line.split()[1]
+    assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+
+
+def test_links_lead_to_files_of_this_checkout() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_its_commands_and_its_python_work_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_random_checkpoint(SIZES["tiny-low"], tmp_path / "deepseek-vl-1.3b-chat")
+    Image.new("RGB", (64, 48), "teal").save("street.jpg")
+    for line in EDGE_VL:
+        out, err = io.StringIO(), io.StringIO()
+        status = exit_status(arguments_of(line), Terminal(out, err, io.StringIO("What is it?\n")))
+        assert status == 0, (line, err.getvalue())
+    for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(example, "README.md", "exec"), {})  # noqa: S102  (it is our own)
+    assert capsys.readouterr().out
