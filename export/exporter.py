@@ -214,6 +214,8 @@ class Export:
         traced = trace(build, signature, grammar_named(dialect).opset)
         path = Path("graphs", dialect, f"{role}.onnx")
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        for stale in (self.folder / path).parent.glob(f"{role}*.data"):
+            stale.unlink()  # of a first try with fewer islands
         read = reader_of(self.plan, role, self.spec.decoder)
         self.weights[role] = write_graph(traced, self.folder / path, read, self._ticker(f"writing {role}"))
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ Read = Callable[[str], Tensor]  # a parameter by canonical name
 Tick = Callable[[int], None]  # bytes written
 
 PAGE_BYTES = 4096  # engines memory-map tensors that begin on a page
+DATA_FILE_BYTES = 1 << 30  # several files are hashed on several cores when a bundle is opened
 CHUNK_ELEMENTS = 4 << 20
 
 TORCH_TYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16}
@@ -27,40 +29,52 @@ DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.int64: 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one tensor lies in the data file."""
+    """Where one tensor lies: in which data file, and where in it."""
 
     name: str
+    file: int
     offset: int
     length: int
     dtype: torch.dtype
 
 
 def write_graph(traced: Traced, path: Path, read: Read, tick: Tick) -> list[WeightRange]:
-    """Writes `path` and `path` with the suffix .data, one tensor at a time; tells what each one held."""
-    data = path.with_suffix(".data")
+    """Writes `path` and its data files beside it, one tensor at a time; tells what each one held."""
     ranges = []
-    with data.open("wb") as file:
-        for place in places_of(traced):
-            file.write(bytes(place.offset - file.tell()))
-            watch = RangeWatch(place.name)
-            for source, stored in chunks(read(place.name), place.dtype):
-                watch.look(source, stored)
-                tick(file.write(stored.numpy().data.cast("B")))
-            assert file.tell() == place.offset + place.length, f"{place.name} has another size than its hole"
-            fill_hole(traced, place, data.name)
-            ranges.append(watch.range())
+    for number, places in groupby(places_of(traced), key=lambda place: place.file):
+        data = data_path(path, number)
+        with data.open("wb") as file:
+            for place in places:
+                file.write(bytes(place.offset - file.tell()))
+                ranges.append(write_tensor(place, read(place.name), file, tick))
+                fill_hole(traced, place, data.name)
     ir.save(traced.model, path)
     return ranges
 
 
+def data_path(path: Path, number: int) -> Path:
+    return path.with_suffix(".data" if number == 0 else f".{number}.data")
+
+
+def write_tensor(place: Place, tensor: Tensor, file: BinaryIO, tick: Tick) -> WeightRange:
+    watch = RangeWatch(place.name)
+    for source, stored in chunks(tensor, place.dtype):
+        watch.look(source, stored)
+        tick(file.write(stored.numpy().data.cast("B")))
+    assert file.tell() == place.offset + place.length, f"{place.name} has another size than its hole"
+    return watch.range()
+
+
 def places_of(traced: Traced) -> list[Place]:
-    places, end = [], 0
+    places, end, file = [], 0, 0
     for name, value in traced.holes.items():
         assert value.dtype is not None, name
         dtype = TORCH_TYPES[value.dtype]
         length = elements_of(value) * dtype.itemsize
         offset = -(-end // PAGE_BYTES) * PAGE_BYTES
-        places.append(Place(name, offset, length, dtype))
+        if offset + length > DATA_FILE_BYTES and offset > 0:
+            offset, file = 0, file + 1
+        places.append(Place(name, file, offset, length, dtype))
         end = offset + length
     return places
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,19 @@ def test_every_tensor_begins_on_a_page_and_holds_its_values(tmp_path: Path, dtyp
         found = np.frombuffer(data, wanted.dtype, wanted.size, place.offset)
         assert np.array_equal(found, wanted.ravel())
     assert sum(ticks) == sum(value.numel() for value in VALUES.values()) * dtype.itemsize
+
+
+def test_data_beyond_the_limit_goes_into_further_files_that_engines_read_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, split = tmp_path / "whole.onnx", tmp_path / "split.onnx"
+    write_graph(traced_in(torch.float32), whole, VALUES.__getitem__, lambda _: None)
+    monkeypatch.setattr("export.graphfile.DATA_FILE_BYTES", PAGE_BYTES)
+    write_graph(traced_in(torch.float32), split, VALUES.__getitem__, lambda _: None)
+    assert sorted(path.name for path in tmp_path.glob("split*.data")) == ["split.1.data", "split.2.data", "split.data"]
+    feeds = {"x": np.ones((2, 5), np.float32)}
+    found, wanted = (onnxruntime.InferenceSession(str(path)).run(None, feeds)[0] for path in (split, whole))
+    assert np.array_equal(found, wanted)
 
 
 def test_the_file_is_an_onnx_model_that_its_own_checker_accepts(tmp_path: Path) -> None:

@@ -77,3 +77,15 @@ def watched(places: tuple[str, str, str]) -> None:
         is_looking = False
 
     sys.addaudithook(look)
+
+
+def reading_only(_: object) -> None:
+    """Whoever opens a file for writing, or makes or moves one, is told off."""
+
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            raise AssertionError(f"{arguments[0]!r} was opened for writing")
+        if event in ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.utime"):
+            raise AssertionError(f"{event} {arguments!r}")
+
+    sys.addaudithook(refuse)
