@@ -40,8 +40,9 @@ def sha256_by_path(folder: Path, sizes: Mapping[str, int], progress: Progress = 
 
 def sha256_of_file(path: Path, step: Callable[[int | None], None], stop: Event) -> str:
     """The hex digest; `step` hears the bytes of each chunk, and None at the end, come what may."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK_BYTES))
+    digest = hashlib.sha256()
     try:
+        buffer = memoryview(bytearray(CHUNK_BYTES))
         with path.open("rb", buffering=0) as file:
             while not stop.is_set() and (size := file.readinto(buffer)):
                 digest.update(buffer[:size])

@@ -8,7 +8,6 @@ import shutil
 import signal
 import sys
 import time
-from collections import namedtuple
 from pathlib import Path
 
 from tests.faults.state import digest_of
@@ -19,7 +18,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def promised_space(_: object) -> None:
     """The disk says that it has room, and has not: somebody else is about to fill it."""
-    shutil.disk_usage = lambda path: Usage(MUCH, 0, MUCH)  # type: ignore[assignment,misc]
+    shutil.disk_usage = lambda path: shutil._ntuple_diskusage(MUCH, 0, MUCH)
 
 
 def clock(seconds: float) -> None:

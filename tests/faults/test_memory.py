@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from edge_runtime import digest
 from tests.faults.forge import Ended, Forge
 from tests.faults.state import assert_absent_or_whole, assert_nothing_else
 
@@ -44,3 +46,19 @@ def test_an_export_without_memory_is_done_or_leaves_nothing(
 @pytest.mark.parametrize("room_mib", LITTLE)
 def test_a_check_without_memory_passes_or_is_refused(room_mib: int, forge: Forge, bundle: Path) -> None:
     assert_done_or_named(forge.ran("verify", bundle, room_mib=room_mib))
+
+
+def test_a_thread_that_gets_no_memory_ends_the_hashing(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "CHUNK_BYTES", 1 << 60)
+    ended: list[BaseException] = []
+
+    def hashing() -> None:
+        try:
+            digest.sha256_by_path(bundle, {"embed.bin": 1, "tokenizer.json": 1})
+        except MemoryError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=hashing, daemon=True)  # of its own: a failure here is a hang
+    thread.start()
+    thread.join(timeout=30)
+    assert len(ended) == 1
