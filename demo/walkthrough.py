@@ -12,14 +12,14 @@ from PIL import Image, ImageDraw
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from edge_runtime.answer import Answer
-from edge_runtime.assistant import Request
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.loading import load
 from edge_runtime.progress import Progress
+from edge_runtime.request import Request
+from export.checkpoint import Checkpoint
 from export.exporter import export_bundle
 from export.parity import parity_of, synthetic_pictures
-from export.reference import reference_from_checkpoint
 
 QUESTIONS = ("What can be seen?", "And which colour is it?")
 ANSWER_TOKENS = 24
@@ -75,8 +75,8 @@ def walk(folder: Path, progress: Progress) -> Iterator[Step]:
 
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
     bundle = Bundle.open(out)
-    reference = reference_from_checkpoint(checkpoint, bundle.spec)
-    report = parity_of(bundle, OrtBackend(bundle), reference, synthetic_pictures(1), progress)
+    with Checkpoint.open(checkpoint) as opened:
+        report = parity_of(bundle, OrtBackend(bundle), opened, synthetic_pictures(1), progress)
     details = [f"{each.role}: cosine {each.cosine:.7f}, bar {each.bar.cosine}" for each in report.roles]
     details += [
         f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree" for each in report.greedy

@@ -19,10 +19,6 @@ class Grammar:
     opset: int
     operators: dict[str, frozenset[str]]
 
-    @property
-    def domains(self) -> frozenset[str]:
-        return frozenset(self.operators)
-
 
 FLOAT_OPERATORS = frozenset(
     "Add Cast Concat Constant ConstantOfShape Conv Div Einsum Equal Expand Gather GatherElements GatherND Gelu Identity "

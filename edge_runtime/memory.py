@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 FIELD = re.compile(rb"^(RssAnon|RssShmem|VmRSS):\s+(\d+) kB$", re.MULTILINE)
+PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 SAMPLE_SECONDS = 0.02
 
 
@@ -29,6 +30,13 @@ def memory_of_tree(pid: int, proc: Path = Path("/proc")) -> MemoryUse:
         held += fields.get(b"RssAnon", 0) + fields.get(b"RssShmem", 0)
         resident += fields.get(b"VmRSS", 0)
     return MemoryUse(held / 1024, resident / 1024)
+
+
+def peak_resident_mib(proc: Path = Path("/proc")) -> float:
+    """The most this process ever had resident. (`ru_maxrss` would carry over what its parent had.)"""
+    peak_kib = PEAK.search(read(proc / "self" / "status"))
+    assert peak_kib is not None, "the kernel tells every process its peak"
+    return int(peak_kib[1]) / 1024
 
 
 def tree_of(pid: int, proc: Path) -> list[int]:

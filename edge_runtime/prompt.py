@@ -33,6 +33,8 @@ class Turn:
     def __post_init__(self) -> None:
         if self.role not in ("user", "assistant"):
             raise roles_error(f"got the role {self.role!r}, wanted user or assistant")
+        if not isinstance(self.text, str):
+            raise roles_error(f"got {type(self.text).__name__} as a message, wanted text")
         if self.role == "assistant" and self.images:
             raise roles_error("an assistant message has images, only user messages may")
 

@@ -8,9 +8,11 @@ from edge_runtime.version import VERSION
 
 if TYPE_CHECKING:
     from edge_runtime.answer import Answer, AnswerStream, Usage
-    from edge_runtime.assistant import Assistant, Chat, Request
+    from edge_runtime.assistant import Assistant
+    from edge_runtime.chat import Chat
     from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault
     from edge_runtime.loading import load
+    from edge_runtime.request import Request
     from edge_runtime.sampling import Sampling
 
 __version__ = VERSION
@@ -33,11 +35,11 @@ HOMES = {
     "Answer": "answer",
     "AnswerStream": "answer",
     "Assistant": "assistant",
-    "Chat": "assistant",
+    "Chat": "chat",
     "CheckFailed": "errors",
     "EdgeVLError": "errors",
     "MachineFault": "errors",
-    "Request": "assistant",
+    "Request": "request",
     "Sampling": "sampling",
     "Usage": "answer",
     "load": "loading",

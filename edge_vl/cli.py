@@ -79,10 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     terminal.signals.unwind()
     try:
         status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)
+        terminal.signals.rest()  # within the try: what comes before it is still an exception
     except Stopped as stopped:  # once more, while the last words were said
         status = stopped.exit_status
     except (KeyboardInterrupt, BrokenPipeError):
         status = 128 + signal.SIGINT
+    terminal.signals.rest()
     for stream in (out, err):
         let_go(stream)
     sys.exit(status)

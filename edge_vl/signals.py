@@ -48,6 +48,12 @@ class Signals:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, self._raise)
 
+    def rest(self) -> None:
+        """From now on they end the process as they end any: there is nothing left to clean up."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == self._raise:
+                signal.signal(number, signal.SIG_DFL)
+
     def check(self) -> None:
         """Stops again where a signal came and the work went on.
 

@@ -227,7 +227,8 @@ class Export:
 
     def _write_report(self) -> None:
         islands = {role: found.in_order() for role, found in self.islands.items()}
-        report = report_from_ranges(self.weights, self.activations, islands, len(self.options.samples))
+        samples = len(self.options.samples) if self.activations else 0
+        report = report_from_ranges(self.weights, self.activations, islands, samples)
         (self.folder / RANGES_NAME).write_bytes(bytes_from_json(report))
 
     def _ticker(self, label: str) -> Callable[[int], None]:

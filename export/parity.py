@@ -23,7 +23,9 @@ from edge_runtime.sampling import NONFINITE_CODE, Sampling, rng_from_seed
 from edge_runtime.sequence import KVSequence, generate
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
+from export.checkpoint import Checkpoint
 from export.modules.reference import Reference
+from export.reference import reference_from_checkpoint
 from export.weight_parity import WeightParity, weight_parity
 
 GREEDY_TOKENS = 32
@@ -79,23 +81,26 @@ class GreedyParity:
 class ParityReport:
     roles: tuple[RoleParity, ...]
     greedy: tuple[GreedyParity, ...]
-    weights: tuple[WeightParity, ...] = ()
+    weights: tuple[WeightParity, ...]
+    has_same_tokenizer: bool
 
     @property
     def is_passed(self) -> bool:
         checks: list[RoleParity | GreedyParity | WeightParity] = [*self.roles, *self.greedy, *self.weights]
-        return all(each.is_passed for each in checks)
+        return self.has_same_tokenizer and all(each.is_passed for each in checks)
 
 
 def parity_of(
     bundle: Bundle,
     backend: Backend,
-    reference: Reference,
+    checkpoint: Checkpoint,
     pictures: Sequence[Image.Image],
     progress: Progress = silent,
 ) -> ParityReport:
-    """`reference` is the checkpoint in fp32; `pictures` go through the runtime's own preprocessing."""
-    return Comparison(bundle, backend, reference, pictures, progress).report()
+    """Against the checkpoint in fp32; `pictures` go through the runtime's own preprocessing."""
+    reference = reference_from_checkpoint(checkpoint, bundle.spec)
+    is_same = bundle.tokenizer_path.read_bytes() == checkpoint.tokenizer_path.read_bytes()
+    return Comparison(bundle, backend, reference, pictures, progress).report(is_same)
 
 
 class Comparison:
@@ -120,7 +125,7 @@ class Comparison:
             Tokenizer.open(bundle.tokenizer_path), self.spec.prompt, self.spec.image_tokens
         )
 
-    def report(self) -> ParityReport:
+    def report(self, has_same_tokenizer: bool) -> ParityReport:
         low = [self.reference.vision_low(batched(each.low)) for each in self.pixels]
         high = [
             self.reference.vision_high(batched(each.high)) for each in self.pixels if each.high is not None
@@ -136,7 +141,7 @@ class Comparison:
             self._decoder(embeds[0]),
         ]
         greedy = (self._greedy("text", None), self._greedy("image", embeds[0]))
-        return ParityReport(tuple(roles), greedy, self._weights())
+        return ParityReport(tuple(roles), greedy, self._weights(), has_same_tokenizer)
 
     def _step(self, label: str) -> None:
         self.done += 1
@@ -190,7 +195,7 @@ class Comparison:
         """The runtime chooses; then one pass of the reference says what it would have chosen at each step."""
         self._step(f"greedy tokens, {name}")
         prompt = self._prompt(image)
-        limit = min(GREEDY_TOKENS, self.bundle.manifest.max_context - len(prompt))
+        limit = min(GREEDY_TOKENS, self.spec.decoder.max_positions - len(prompt))
         try:
             found = list(self._generated(prompt, image, limit))
         except MachineFault as fault:

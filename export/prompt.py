@@ -26,7 +26,9 @@ def prompt_from_checkpoint(checkpoint: Checkpoint, image_id: int | None, vocab: 
     tokenizer = tokenizer_from_text(checkpoint.tokenizer_text())
     check_fits(tokenizer, vocab)
     settings = checkpoint.document("tokenizer_config.json")
-    mark = checkpoint.document("processor_config.json").text("image_tag", IMAGE)
+    processor = checkpoint.document("processor_config.json")
+    check_settings(settings, processor)
+    mark = processor.text("image_tag", IMAGE)
     bos_id = special_id(tokenizer, checkpoint, settings, "bos", BEGIN)
     eos_id = special_id(tokenizer, checkpoint, settings, "eos", END)
     end = tokenizer.id_to_token(eos_id)
@@ -40,7 +42,7 @@ def prompt_from_checkpoint(checkpoint: Checkpoint, image_id: int | None, vocab: 
             end=end,
             stop_strings=("User:", end),
             image_mark=mark,
-            image_id=image_token_id(tokenizer, mark, image_id),
+            image_id=image_token_id(tokenizer, mark, image_id, vocab),
             bos_id=bos_id,
             eos_id=eos_id,
         )
@@ -53,11 +55,22 @@ def tokenizer_from_text(text: str) -> Tokenizer:
         raise unfit("tokenizer.json is not a tokenizer", str(error)) from error
 
 
+def check_settings(settings: Section, processor: Section) -> None:
+    """What the files may say about the prompt's form must be what edge-vl writes."""
+    settings.choice("add_bos_token", (True,), True)
+    processor.choice("add_special_token", (False,), False)
+    processor.choice("sft_format", ("deepseek",), "deepseek")
+
+
 def check_fits(tokenizer: Tokenizer, vocab: int) -> None:
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    highest = highest_id(tokenizer)
     if highest >= vocab:
         why = f"it makes ids up to {highest}, the embedding table has {vocab} rows"
         raise unfit("the tokenizer does not fit the model", why)
+
+
+def highest_id(tokenizer: Tokenizer) -> int:
+    return max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
 
 def special_id(
@@ -110,13 +123,27 @@ def token_text(settings: Section, key: str) -> str | None:
     return settings.text(key)
 
 
-def image_token_id(tokenizer: Tokenizer, mark: str, configured: int | None) -> int:
+def image_token_id(tokenizer: Tokenizer, mark: str, configured: int | None, vocab: int) -> int:
     token_id = tokenizer.token_to_id(mark)
     if token_id is None:
-        raise unfit("the tokenizer has no image token", f"tokenizer.json lacks {mark:.60}")
+        return added_image_id(tokenizer, mark, configured, vocab)
     if configured is not None and configured != token_id:
         why = f"config.json says {configured}, tokenizer.json has {mark:.60} as {token_id}"
         raise unfit("the image token is ambiguous", why)
+    return token_id
+
+
+def added_image_id(tokenizer: Tokenizer, mark: str, configured: int | None, vocab: int) -> int:
+    """The id of a mark that is not in tokenizer.json: the original's processor adds it after the last token."""
+    token_id = highest_id(tokenizer) + 1 if configured is None else configured
+    holder = tokenizer.id_to_token(token_id)
+    lack = f"tokenizer.json lacks {mark:.60}, and its id {token_id}"
+    if holder is not None:
+        raise unfit("the tokenizer has no image token", f"{lack} is taken by {holder!r:.60}")
+    if token_id >= vocab:
+        raise unfit(
+            "the tokenizer has no image token", f"{lack} is beyond the embedding table's {vocab} rows"
+        )
     return token_id
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edge_runtime.errors import EdgeVLError, listed
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import Role
-from export.islands import STREAM, WHOLE
+from export.islands import WHOLE
 
 FP16_LARGEST = 65504.0
 FP16_NORMAL = 2.0**-14  # smaller numbers lose digits, and below 2**-25 they become zero
@@ -80,8 +80,13 @@ class ActivationRange:
 
 
 def islands_from_weights(role: Role, ranges: Iterable[WeightRange]) -> frozenset[str]:
-    names = {each.leaf for each in ranges if each.overflows or each.is_faint}
+    names = {each.leaf for each in ranges if needs_island(each)}
     return frozenset(WHOLE if needs_whole_role(role, name) else name for name in names)
+
+
+def needs_island(weight: WeightRange) -> bool:
+    # alpha scales what is added to the neck's result: a faint one adds next to nothing, with all digits or few.
+    return weight.overflows or (weight.is_faint and weight.name != "alpha")
 
 
 def islands_from_activations(role: Role, ranges: Iterable[ActivationRange]) -> frozenset[str]:
@@ -148,13 +153,3 @@ def activations_report(ranges: list[ActivationRange]) -> dict[str, object] | Non
         "largest_in": largest.leaf,
         "layers": {each.leaf: [each.taken, each.given] for each in ranges},
     }
-
-
-def islands_in_words(islands: Mapping[Role, tuple[str, ...]]) -> list[str]:
-    """One line for each role that has some."""
-    words = {WHOLE: "the whole role", STREAM: "the residual stream"}
-    return [
-        f"{role}: {listed(words.get(name, name) for name in names)}"
-        for role, names in islands.items()
-        if names
-    ]

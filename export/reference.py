@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import ModelSpec
 from export.checkpoint import Checkpoint
@@ -12,17 +10,16 @@ from export.modules.reference import Reference
 from export.weights import plan_from_checkpoint
 
 
-def reference_from_checkpoint(path: Path, spec: ModelSpec | None = None) -> Reference:
-    """Every role in fp32, in the memory of one layer; the checkpoint's files stay mapped while it is used.
+def reference_from_checkpoint(checkpoint: Checkpoint, spec: ModelSpec | None = None) -> Reference:
+    """Every role in fp32, in the memory of one layer; it reads from the checkpoint as long as it is used.
 
     A checkpoint whose spec is not `spec` is another model, and that is an error.
     """
-    checkpoint = Checkpoint.open(path)
     found = spec_from_checkpoint(checkpoint)
     if spec is not None and found != spec:
         raise EdgeVLError(
             "EVL-VERIFY-OTHER-MODEL",
-            f"the bundle was not made from {path}",
+            f"the bundle was not made from {checkpoint.path}",
             f"they differ in {', '.join(differing(found, spec))}",
             "give the checkpoint that the bundle was exported from",
         )

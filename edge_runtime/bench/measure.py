@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.assistant import ImageSource, picture_from_source
 from edge_runtime.backends.ort import imported_onnxruntime
 from edge_runtime.bench.bandwidth import read_speeds_gb_per_s
 from edge_runtime.bench.machine import machine_here, versions_here
@@ -28,6 +27,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import one_line
 from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
 from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import PromptTokens, check_fits
 

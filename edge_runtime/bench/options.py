@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.assistant import ImageSource
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import check_engine
+from edge_runtime.picture_source import ImageSource
 
 CONTEXTS = (128, 512, 1024, 2048, 4096)
 PROMPT = "Describe this picture in detail."

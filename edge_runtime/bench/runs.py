@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.assistant import ImageSource, picture_from_source
 from edge_runtime.backends.backend import Floats
 from edge_runtime.bench.subject import Subject
 from edge_runtime.bench.timed import TimedBackend
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.prompt import ImageRef, PromptTokens, Turn
 from edge_runtime.sampling import Sampling, rng_from_seed
 from edge_runtime.sequence import KVSequence, generate

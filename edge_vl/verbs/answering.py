@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from edge_runtime.assistant import Request
+from edge_runtime.request import Request
 from edge_runtime.sampling import Sampling
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from edge_runtime.assistant import Assistant, Chat, Request
+from edge_runtime.assistant import Assistant
+from edge_runtime.chat import Chat
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
 from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.request import Request
 from edge_vl.verbs.answering import request_from_arguments
 from edge_vl.verbs.folders import refuse_checkpoint
 

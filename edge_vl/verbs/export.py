@@ -51,5 +51,10 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         for entry in manifest.graphs:
             if entry.fp32_islands:
                 terminal.line(f"fp32 in {entry.role}: {listed(entry.fp32_islands)}  (see ranges.json)")
+        if arguments.precision == "fp16" and arguments.images is None:
+            terminal.line("fp16 is for GPUs: on a CPU, --precision fp32 loads at once and holds less memory")
+            terminal.line(
+                "activations were not measured: --images DIR finds layers that overflow fp16, verify shows them"
+            )
         terminal.line(f"next: edge-vl verify {arguments.out} --against {arguments.checkpoint}")
     return 0

@@ -66,13 +66,13 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
 
 def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:
     with workbench("verify --against"):
+        from export.checkpoint import Checkpoint
         from export.parity import parity_of, synthetic_pictures
-        from export.reference import reference_from_checkpoint
     from edge_runtime.backends.ort import OrtBackend
 
     pictures = [*synthetic_pictures(), *pictures_from_folder(images)]
-    reference = reference_from_checkpoint(checkpoint_path, bundle.spec)
-    return parity_of(bundle, OrtBackend(bundle), reference, pictures, terminal.progress)
+    with Checkpoint.open(checkpoint_path) as checkpoint:
+        return parity_of(bundle, OrtBackend(bundle), checkpoint, pictures, terminal.progress)
 
 
 def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport | None) -> dict[str, object]:
@@ -110,6 +110,7 @@ def json_from_report(report: ParityReport) -> dict[str, object]:
             }
             for each in report.greedy
         ],
+        "same_tokenizer": report.has_same_tokenizer,
         "weights": [
             {
                 "role": each.role,
@@ -156,6 +157,8 @@ def show_parity(report: ParityReport, terminal: Terminal) -> None:
             f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}"
         )
     terminal.line(weights_in_words(report))
+    verdict = "the checkpoint's  ok" if report.has_same_tokenizer else "not the checkpoint's  FAILED"
+    terminal.line(f"tokenizer: {verdict}")
 
 
 def weights_in_words(report: ParityReport) -> str:

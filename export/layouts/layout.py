@@ -25,7 +25,7 @@ class Parts:
     adaptor: AdaptorSpec
     decoder: DecoderSpec
     preprocess: PreprocessSpec
-    image_id: int | None  # as configured; the tokenizer has the last word
+    image_id: int | None  # as configured; a tokenizer that knows the image mark must agree
 
 
 @dataclass(frozen=True)

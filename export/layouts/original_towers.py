@@ -50,10 +50,10 @@ NORM_EPS = 1e-6
 def siglip_from_original(checkpoint: Checkpoint, params: Section, tower: str) -> SiglipSpec:
     """The low tower. Heads leave no trace in any shape, so they are registered or stated."""
     stated = stated_sizes(params, SIGLIP_REGISTRY, ("width", "layers", "heads"))
-    check_last_layer(params)
+    check_last_layer(params)  # select_feature is not read: the original overrules it for SigLIP
     width, _, patch_size, _ = shape_of(checkpoint, f"{tower}.patch_embed.proj.weight", 4)
     tokens = shape_of(checkpoint, f"{tower}.pos_embed", 3)[1]
-    image_size = params.integer("image_size", 384, highest=65536)
+    image_size = params.side("image_size", 384)
     heads = stated["heads"]
     assert isinstance(heads, int)
     found: Sizes = {
@@ -85,6 +85,7 @@ def sam_from_original(checkpoint: Checkpoint, params: Section, tower: str, low_g
     """The high tower, told by its shapes alone; `low_grid` is the token grid that it must meet."""
     stated = stated_sizes(params, SAM_REGISTRY, ("width", "layers"))
     check_last_layer(params)
+    params.choice("select_feature", ("same", "cls_patch"), "same")  # "patch" would drop a channel here
     width, _, patch_size, _ = shape_of(checkpoint, f"{tower}.patch_embed.proj.weight", 4)
     grid = shape_of(checkpoint, f"{tower}.pos_embed", 4)[1]
     layers = count_of(checkpoint, f"{tower}.blocks.")
@@ -92,7 +93,7 @@ def sam_from_original(checkpoint: Checkpoint, params: Section, tower: str, low_g
     if not offsets:
         shape_of(checkpoint, f"{tower}.blocks.0.attn.rel_pos_h", 2)
     window, global_blocks = windows_from_offsets([length for length, _ in offsets], grid, stated)
-    image_size = params.integer("image_size", 1024, highest=65536)
+    image_size = params.side("image_size", 1024)
     neck = shape_of(checkpoint, f"{tower}.neck.0.weight", 4)[0]
     downs = [shape_of(checkpoint, f"{tower}.downsamples.{step}.weight", 4)[0] for step in (0, 1)]
     found: Sizes = {
@@ -133,15 +134,18 @@ def stated_sizes(
     if name not in registry:
         params.refuse("model_name", " or ".join(registry))
     registered = dict(registry[name])
-    given: dict[str, Size] = {}
-    for key, value in registered.items():
-        if params.has(key):
-            given[key] = params.integers(key, ()) if isinstance(value, tuple) else params.integer(key)
+    given = {key: stated_size(params, key, value) for key, value in registered.items() if params.has(key)}
     if not any(key in given for key in required):
         return registered | given
     for key in required:
         params.integer(key)
     return given
+
+
+def stated_size(params: Section, key: str, registered: Size) -> Size:
+    if key == "image_size":
+        return params.side(key, whole(registered))
+    return params.integers(key, ()) if isinstance(registered, tuple) else params.integer(key)
 
 
 def check_sizes(params: Section, stated: Sizes, found: Sizes) -> None:
@@ -168,9 +172,8 @@ def windows_from_offsets(lengths: list[int], grid: int, stated: Sizes) -> tuple[
 
 
 def check_last_layer(params: Section) -> None:
-    """Only the last block's output, with every token, is a feature here."""
+    """Only the last block's output is a feature here."""
     params.choice("select_layer", (-1,), -1)
-    params.choice("select_feature", ("same", "cls_patch"), "same")
 
 
 def whole(size: Size) -> int:

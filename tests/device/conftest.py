@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.assistant import Request
 from edge_runtime.loading import load
+from edge_runtime.request import Request
 from tests.proof.subject import bundle_below, pictures, session_folder
 
 QUESTION = "what is in the middle?"

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.assistant import DEFAULT_MAX_TOKENS, Request
+from edge_runtime.backends.backend import Array, Floats, Ints
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
 from edge_runtime.sampling import Sampling
 from edge_runtime.stopwatch import STAGES
 from tests.checkpoints import BOS_ID, IMAGE_ID
@@ -303,3 +308,73 @@ def test_a_closed_assistant_answers_nothing(bundle: Bundle) -> None:
     with pytest.raises(EdgeVLError) as caught:
         assistant.ask("what?")
     assert caught.value.code == "EVL-ASSISTANT-CLOSED"
+
+
+def test_closing_lets_go_of_the_engine_while_the_assistant_is_still_held(bundle: Bundle) -> None:
+    room = room_for(bundle, "a dog")
+    room.assistant.ask("what?", RED)
+    decoder = weakref.ref(room.backend.decoders.pop())
+    room.assistant.close()
+    gc.collect()
+    assert decoder() is None
+
+
+def test_a_closed_assistant_looks_at_no_picture(bundle: Bundle) -> None:
+    room = room_for(bundle, "a dog")
+    room.assistant.close()
+    with pytest.raises(EdgeVLError) as caught:
+        room.assistant.stream("what?", RED)
+    assert caught.value.code == "EVL-ASSISTANT-CLOSED"
+    assert room.backend.ran == []
+
+
+def test_a_second_thread_is_told_that_the_assistant_is_busy(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_for(bundle, "a dog")
+    step, begun, done = room.backend.decoders[0].step, Event(), Event()
+
+    def slow_step(embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+        begun.set()
+        assert done.wait(10)
+        return step(embeds, write_index, logit_index)
+
+    monkeypatch.setattr(room.backend.decoders[0], "step", slow_step)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(room.assistant.ask, "what?")
+        assert begun.wait(10)
+        with pytest.raises(EdgeVLError) as caught:
+            room.assistant.ask("and?")
+        done.set()
+    assert caught.value.code == "EVL-ASSISTANT-BUSY"
+    assert first.result().text == "a dog"
+
+
+def test_one_token_has_no_speed_and_more_count_the_steps_between_them(bundle: Bundle) -> None:
+    assert room_for(bundle, "abc").assistant.ask("what?", request=Request(max_tokens=1)).tokens_per_s == 0.0
+    assert room_for(bundle, "abc").assistant.ask("what?", request=Request(max_tokens=2)).tokens_per_s > 0.0
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.uint8), 5, bytearray(b"x")])
+def test_what_is_no_picture_is_named(bundle: Bundle, image: object) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        room_for(bundle, "a").assistant.ask("what?", image)  # type: ignore[arg-type]
+    assert caught.value.code in ("EVL-IMAGE-SOURCE", "EVL-IMAGE-FORMAT")
+
+
+def test_what_is_no_text_is_named(bundle: Bundle) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        room_for(bundle, "a").assistant.ask(5)  # type: ignore[arg-type]
+    assert caught.value.code == "EVL-PROMPT-ROLES"
+
+
+def test_one_stop_text_is_not_taken_for_its_letters(bundle: Bundle) -> None:
+    answer = room_for(bundle, "a big dog").assistant.ask("what?", request=Request(stop=" dog"))
+    assert answer.text == "a big"
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_an_open_picture_without_an_agreed_range_is_refused(bundle: Bundle, mode: str) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        room_for(bundle, "a").assistant.ask("what?", Image.new(mode, (8, 8), 200))
+    assert caught.value.code == "EVL-IMAGE-FORMAT"

@@ -114,3 +114,10 @@ def test_a_watch_stops_with_its_body() -> None:
 def touch(block: mmap.mmap) -> None:
     for place in range(0, SIZE, mmap.PAGESIZE):
         block[place] = 1
+
+
+def test_a_process_has_its_own_peak_not_its_parents() -> None:
+    held = bytearray(os.urandom(1 << 20) * 300)
+    code = "from edge_runtime.memory import peak_resident_mib; print(peak_resident_mib())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 1 < float(printed) < 200 < len(held) >> 20

@@ -64,7 +64,11 @@ def test_data_beyond_the_limit_goes_into_further_files_that_engines_read_as_one(
     write_graph(traced_in(torch.float32), whole, VALUES.__getitem__, lambda _: None)
     monkeypatch.setattr("export.graphfile.DATA_FILE_BYTES", PAGE_BYTES)
     write_graph(traced_in(torch.float32), split, VALUES.__getitem__, lambda _: None)
-    assert sorted(path.name for path in tmp_path.glob("split*.data")) == ["split.1.data", "split.2.data", "split.data"]
+    assert sorted(path.name for path in tmp_path.glob("split*.data")) == [
+        "split.1.data",
+        "split.2.data",
+        "split.data",
+    ]
     feeds = {"x": np.ones((2, 5), np.float32)}
     found, wanted = (onnxruntime.InferenceSession(str(path)).run(None, feeds)[0] for path in (split, whole))
     assert np.array_equal(found, wanted)

@@ -23,13 +23,14 @@ from export.config import spec_from_checkpoint
 from export.exporter import ExportOptions, export_bundle
 from export.modules.reference import Reference
 from export.parity import ParityReport, parity_of, synthetic_pictures
-from export.reference import reference_from_checkpoint
+from export.ranges import WeightRange, islands_from_weights
 from export.weights import plan_from_checkpoint
 from tests.checkpoints import edit_tensors
 
 Tensors = dict[str, Tensor]
 Plant = Callable[[Tensors], Tensors]  # which tensors to replace
 MODEL = "model.language_model.layers"
+ALPHA = "model.high_res_vision_alpha"
 LOW = "model.vision_model.vision_model.encoder.layers"
 
 
@@ -63,9 +64,13 @@ def large_keys(tensors: Tensors) -> Tensors:
     return {q: tensors[q] / 3e3, k: tensors[k] * 6e4}
 
 
-def checkpoint_with(plant: Plant, folder: Path) -> Path:
+def faint_alpha(tensors: Tensors) -> Tensors:
+    return {ALPHA: torch.full_like(tensors[ALPHA], 2e-5)}
+
+
+def checkpoint_with(plant: Plant, folder: Path, size: str = "tiny-low") -> Path:
     path = folder / "checkpoint"
-    write_random_checkpoint(SIZES["tiny-low"], path, "transformers", "float32")
+    write_random_checkpoint(SIZES[size], path, "transformers", "float32")
     weights = path / "model.safetensors"
     edit_tensors(weights, add=plant(load_file(weights)))
     return path
@@ -78,9 +83,8 @@ def exported(checkpoint: Path, out: Path, with_samples: bool) -> Bundle:
 
 
 def parity(bundle: Bundle, checkpoint: Path) -> ParityReport:
-    with np.errstate(all="ignore"):
-        reference = reference_from_checkpoint(checkpoint, bundle.spec)
-        return parity_of(bundle, OrtBackend(bundle), reference, synthetic_pictures(1))
+    with np.errstate(all="ignore"), Checkpoint.open(checkpoint) as opened:
+        return parity_of(bundle, OrtBackend(bundle), opened, synthetic_pictures(1))
 
 
 def is_finite_in_half(checkpoint: Path) -> bool:
@@ -137,6 +141,27 @@ def test_a_model_that_fits_has_no_islands(tmp_path: Path) -> None:
     bundle = exported(checkpoint, tmp_path / "bundle", with_samples=True)
     assert islands_of(bundle) == {}
     assert all(entry.precision == "fp16" for entry in bundle.manifest.graphs)
+
+
+def test_a_faint_alpha_keeps_the_tower_in_fp16(tmp_path: Path) -> None:
+    checkpoint = checkpoint_with(faint_alpha, tmp_path, "tiny")
+    bundle = exported(checkpoint, tmp_path / "bundle", with_samples=False)
+    assert islands_of(bundle) == {}
+    report = parity(bundle, checkpoint)
+    assert report.is_passed, report
+
+
+@pytest.mark.parametrize(
+    ("name", "largest", "islands"),
+    [
+        ("alpha", 2e-5, set()),
+        ("alpha", 1e5, {"*"}),
+        ("position", 2e-5, {"*"}),
+        ("neck.conv1.weight", 2e-5, {"neck.conv1"}),
+    ],
+)
+def test_only_alpha_may_be_faint(name: str, largest: float, islands: set[str]) -> None:
+    assert islands_from_weights("vision_high", [WeightRange(name, largest, 1, 0)]) == islands
 
 
 def test_the_report_names_the_largest_numbers_and_where_they_are(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +14,7 @@ from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import Role
+from export.checkpoint import Checkpoint
 from export.modules.reference import Reference
 from export.parity import (
     BARS,
@@ -41,8 +42,14 @@ def bundle(folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def reference(folder: Path, bundle: Bundle) -> Reference:
-    return reference_from_checkpoint(checkpoint_below(folder, "plain"), bundle.spec)
+def checkpoint(folder: Path) -> Iterator[Checkpoint]:
+    with Checkpoint.open(checkpoint_below(folder, "plain")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint: Checkpoint, bundle: Bundle) -> Reference:
+    return reference_from_checkpoint(checkpoint, bundle.spec)
 
 
 @dataclass
@@ -95,19 +102,19 @@ class OffBackend:
 
 @pytest.mark.parametrize("off", ["vision_low", "adaptor", "decoder"])
 def test_a_role_that_is_a_little_off_fails_and_no_other(
-    bundle: Bundle, reference: Reference, off: Role
+    bundle: Bundle, checkpoint: Checkpoint, off: Role
 ) -> None:
-    report = parity_of(bundle, OffBackend(bundle, off), reference, synthetic_pictures(1))
+    report = parity_of(bundle, OffBackend(bundle, off), checkpoint, synthetic_pictures(1))
     assert {each.role for each in report.roles if not each.is_passed} == {off}
     assert not report.is_passed
 
 
-def test_progress_counts_to_the_end(bundle: Bundle, reference: Reference) -> None:
+def test_progress_counts_to_the_end(bundle: Bundle, checkpoint: Checkpoint) -> None:
     seen: list[tuple[int, int]] = []
     parity_of(
         bundle,
         OrtBackend(bundle, threads=1),
-        reference,
+        checkpoint,
         synthetic_pictures(1),
         lambda _, done, total: seen.append((done, total)),
     )
@@ -157,7 +164,7 @@ def test_one_bit_of_the_embedding_table_is_found(
 
 def test_another_models_checkpoint_is_refused_by_what_differs(folder: Path, bundle: Bundle) -> None:
     with pytest.raises(EdgeVLError) as caught:
-        reference_from_checkpoint(checkpoint_below(folder, "grouped"), bundle.spec)
+        reference_from_checkpoint(Checkpoint.open(checkpoint_below(folder, "grouped")), bundle.spec)
     assert caught.value.code == "EVL-VERIFY-OTHER-MODEL"
     assert "decoder" in caught.value.why
 
@@ -189,10 +196,10 @@ def test_greedy_tokens_may_part_only_where_the_reference_is_undecided(
 def test_a_report_passes_when_every_part_does() -> None:
     good, bad = role_parity(1.0, 0.0), role_parity(0.5, 0.0)
     parted, other = GreedyParity("text", 5, 32, 1.0, 0.1), WeightParity("embed", 1, ("weight",))
-    assert ParityReport((good,), ()).is_passed
-    assert not ParityReport((good, bad), ()).is_passed
-    assert not ParityReport((good,), (parted,)).is_passed
-    assert not ParityReport((good,), (), (other,)).is_passed
+    assert ParityReport((good,), (), (), True).is_passed
+    assert not ParityReport((good, bad), (), (), True).is_passed
+    assert not ParityReport((good,), (parted,), (), True).is_passed
+    assert not ParityReport((good,), (), (other,), True).is_passed
 
 
 @pytest.mark.parametrize(
@@ -207,3 +214,18 @@ def test_synthetic_pictures_are_the_same_every_time() -> None:
     one, other = synthetic_pictures(4), synthetic_pictures(4)
     assert [each.tobytes() for each in one] == [each.tobytes() for each in other]
     assert len({each.size for each in one}) == 4
+
+
+def test_another_tokenizer_fails_although_every_number_agrees(
+    bundle: Bundle, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint.path, other)
+    (other / "tokenizer.json").write_bytes(checkpoint.tokenizer_path.read_bytes() + b"\n")
+    with Checkpoint.open(other) as changed:
+        report = parity_of(bundle, OrtBackend(bundle, threads=1), changed, synthetic_pictures(1))
+    assert not report.has_same_tokenizer
+    assert not report.is_passed
+    assert all(each.is_passed for each in report.roles)
+    assert all(each.is_passed for each in report.greedy)
+    assert all(each.is_passed for each in report.weights)

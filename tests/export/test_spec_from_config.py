@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, Turn
 from edge_runtime.spec import ModelSpec, PixelSpec
+from edge_runtime.tokenizer import Tokenizer as RuntimeTokenizer
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
 from export.section import Section
@@ -38,6 +40,7 @@ from tests.checkpoints import (
 KINDS = ("plain/original", "plain/transformers", "hybrid/original", "hybrid/transformers")
 Copies = Callable[[str], Path]
 Path3 = tuple[str, ...]
+CAT, DOG = ImageRef(b"cat"), ImageRef(b"dog")
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +154,9 @@ HIGH = (*PARAMS, "high_res_cfg")
     ("name", "place", "value", "code"),
     [
         ("plain/original", (*PARAMS, "select_layer"), -2, "EVL-CHECKPOINT-CONFIG"),
-        ("plain/original", (*PARAMS, "select_feature"), "patch", "EVL-CHECKPOINT-CONFIG"),
+        ("hybrid/original", (*HIGH, "select_feature"), "patch", "EVL-CHECKPOINT-CONFIG"),
+        ("plain/original", (*PARAMS, "image_size"), [96, 64], "EVL-CHECKPOINT-CONFIG"),
+        ("hybrid/original", (*HIGH, "image_size"), [256, 256, 3], "EVL-CHECKPOINT-CONFIG"),
         ("plain/original", (*PARAMS, "model_name"), "clip_large", "EVL-CHECKPOINT-CONFIG"),
         ("plain/original", (*PARAMS, "model_name"), None, "EVL-CHECKPOINT-CONFIG"),
         ("plain/original", (*PARAMS, "heads"), None, "EVL-CHECKPOINT-CONFIG"),
@@ -191,6 +196,34 @@ def test_a_tower_that_is_not_ours_is_refused(
     error = refusal(folder)
     assert error.code == code
     assert error.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("plain/original", PARAMS), ("hybrid/original", (*PARAMS, "low_res_cfg"))]
+)
+@pytest.mark.parametrize("feature", ["patch", "same", "cls_patch", None])
+def test_siglips_select_feature_says_nothing(
+    copied: Copies, home: Path, name: str, place: Path3, feature: str | None
+) -> None:
+    folder = copied(name)
+    edit_config(folder, *place, "select_feature", value=feature)
+    assert spec_of(folder) == spec_of(home / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "side"),
+    [
+        ("plain/original", PARAMS, 96),
+        ("hybrid/original", (*PARAMS, "low_res_cfg"), 96),
+        ("hybrid/original", HIGH, 256),
+    ],
+)
+def test_a_towers_image_size_may_be_a_pair(
+    copied: Copies, home: Path, name: str, place: Path3, side: int
+) -> None:
+    folder = copied(name)
+    edit_config(folder, *place, "image_size", value=[side, side])
+    assert spec_of(folder) == spec_of(home / name)
 
 
 def test_sams_window_and_global_blocks_are_told_by_its_shapes(home: Path) -> None:
@@ -378,6 +411,86 @@ def no_image_token(folder: Path) -> None:
     rename_token(folder, IMAGE, "<picture>")
 
 
+def remove_image_token(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["model"]["vocab"][IMAGE]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != IMAGE]
+    write_json(path, content)
+
+
+def form_of(folder: Path) -> PromptFormat:
+    spec = spec_of(folder)
+    return PromptFormat(RuntimeTokenizer.open(folder / "tokenizer.json"), spec.prompt, spec.image_tokens)
+
+
+@pytest.mark.parametrize("name", ["plain/original", "plain/transformers"])
+def test_an_image_token_that_the_processor_would_add_is_no_token_of_the_tokenizer(
+    copied: Copies, home: Path, name: str
+) -> None:
+    folder = copied(name)
+    remove_image_token(folder)
+    assert form_of(folder).tokenizer.id_of(IMAGE) is None
+    assert spec_of(folder) == spec_of(home / name)
+
+
+def test_an_added_image_token_is_the_next_after_the_last(copied: Copies) -> None:
+    folder = copied("plain/original")
+    remove_image_token(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([f"extra{count}" for count in range(20)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([IMAGE])  # as the original's processor does
+    assert spec_of(folder).prompt.image_id == tokenizer.token_to_id(IMAGE) == EOS_ID + 21
+
+
+def test_an_added_image_token_has_the_id_that_the_config_states(copied: Copies) -> None:
+    folder = copied("plain/transformers")
+    remove_image_token(folder)
+    edit_json(folder / "config.json", image_token_id=400)
+    assert spec_of(folder).prompt.image_id == 400
+
+
+PROMPTS: tuple[Callable[[PromptFormat], PromptTokens], ...] = (
+    lambda form: form.chat_prompt_tokens([Turn("user", f"the {IMAGE} on {IMAGE} at", (CAT, DOG))]),
+    lambda form: form.chat_prompt_tokens([Turn("user", "in the", (CAT,))]),
+    lambda form: form.chat_prompt_tokens(
+        [Turn("user", f"{IMAGE}", (CAT,)), Turn("assistant", f"an {IMAGE}"), Turn("user", "on")],
+        system=f"there is {IMAGE} here",
+    ),
+    lambda form: form.raw_prompt_tokens(f"User: {IMAGE}the <image>{EOS}", [CAT, DOG]),
+)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=["marks", "no mark", "marks outside of users' texts", "raw"])
+def test_prompts_are_the_same_with_and_without_the_image_token_in_the_tokenizer(
+    copied: Copies, home: Path, prompt: Callable[[PromptFormat], PromptTokens]
+) -> None:
+    folder = copied("plain/original")
+    remove_image_token(folder)
+    with_token, without = prompt(form_of(home / "plain" / "original")), prompt(form_of(folder))
+    assert without == with_token
+    assert without.ids.count(IMAGE_ID) == without.image_token_count > 0
+
+
+def test_marks_without_images_are_refused_though_the_tokenizer_lacks_the_token(copied: Copies) -> None:
+    folder = copied("plain/original")
+    remove_image_token(folder)
+    with pytest.raises(EdgeVLError) as caught:
+        form_of(folder).chat_prompt_tokens([Turn("user", f"the {IMAGE}")])
+    assert caught.value.code == "EVL-PROMPT-IMAGES"
+
+
+def image_id_beyond_the_table(folder: Path) -> None:
+    remove_image_token(folder)
+    edit_json(folder / "config.json", image_token_id=512)
+
+
+def image_id_of_another_token(folder: Path) -> None:
+    remove_image_token(folder)
+    edit_json(folder / "config.json", image_token_id=EOS_ID)
+
+
 def no_end_token(folder: Path) -> None:
     rename_token(folder, EOS, "<end>")
     (folder / "tokenizer_config.json").unlink()
@@ -415,6 +528,8 @@ def too_many_tokens(folder: Path) -> None:
     ("damage", "mention"),
     [
         (no_image_token, IMAGE),
+        (image_id_beyond_the_table, "512"),
+        (image_id_of_another_token, EOS),
         (no_end_token, "eos"),
         (named_end_is_absent, "<end>"),
         (other_image_id, str(IMAGE_ID - 1)),
@@ -432,6 +547,42 @@ def test_a_tokenizer_that_does_not_fit_is_refused(
     error = refusal(folder)
     assert error.code == "EVL-CHECKPOINT-TOKENIZER"
     assert mention in str(error)
+
+
+def test_a_full_table_has_no_row_for_an_added_image_token(copied: Copies) -> None:
+    folder = copied("plain/original")
+    remove_image_token(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([f"extra{count}" for count in range(512 - IMAGE_ID)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    error = refusal(folder)
+    assert error.code == "EVL-CHECKPOINT-TOKENIZER"
+    assert "512" in error.why
+    assert IMAGE in error.why
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "meant", "other"),
+    [
+        ("tokenizer_config.json", "add_bos_token", True, False),
+        ("processor_config.json", "add_special_token", False, True),
+        ("processor_config.json", "sft_format", "deepseek", "plain"),
+    ],
+)
+@pytest.mark.parametrize("name", ["plain/original", "plain/transformers"])
+def test_prompts_of_another_form_are_refused(
+    copied: Copies, name: str, file: str, key: str, meant: object, other: object
+) -> None:
+    folder = copied(name)
+    if not (folder / file).exists():
+        write_json(folder / file, {})
+    for value in (meant, None):
+        edit_json(folder / file, **{key: value})
+        spec_of(folder)
+    edit_json(folder / file, **{key: other})
+    error = refusal(folder)
+    assert error.code == "EVL-CHECKPOINT-CONFIG"
+    assert key in error.what
 
 
 # --- whatever else config.json may hold ---

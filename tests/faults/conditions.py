@@ -13,7 +13,6 @@ from pathlib import Path
 from tests.faults.state import digest_of
 
 MUCH = 1 << 50
-Usage = namedtuple("Usage", "total used free")
 
 
 def promised_space(_: object) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from edge_runtime.assistant import Request
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
+from edge_runtime.request import Request
 from tests.faults.damage import SPAN, Blank, Cut, Drop, Flip, Insert, Mishap, Overwrite, befall, twin_of
 
 SECONDS_EACH = 20

@@ -64,7 +64,7 @@ def test_an_undamaged_copy_answers(bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_engine")
-@settings(each_is_fresh, max_examples=200)
+@settings(each_is_fresh, max_examples=150)
 @given(data=st.data(), mishap=mishaps)
 def test_any_one_mishap_to_any_file_is_refused(
     bundle: Path, tmp_path: Path, data: st.DataObject, mishap: Mishap
@@ -88,7 +88,7 @@ def is_same_manifest(folder: Path, bundle: Path) -> bool:
 
 
 @pytest.mark.usefixtures("_no_engine")
-@settings(each_is_fresh, max_examples=300)
+@settings(each_is_fresh, max_examples=200)
 @given(place=st.integers(0, SPAN - 1), bit=st.integers(0, 7))
 @example(place=0, bit=0)
 def test_no_bit_of_the_manifest_can_change_what_it_says(

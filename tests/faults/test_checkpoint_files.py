@@ -199,7 +199,7 @@ INDEXES = {
     "a name twice": ('{"weight_map": {' + f'"{NAME}": "part.safetensors", MAP' + "}}", "JSON"),
     "itself": ('{"weight_map": {MAP, "a": "' + INDEX + '"}}', "DAMAGED"),
     "the config": ('{"weight_map": {MAP, "a": "config.json"}}', "DAMAGED"),
-    "a surrogate": ('{"weight_map": {MAP, "a": "\\ud800.safetensors"}}', "INDEX"),
+    "a surrogate": ('{"weight_map": {MAP, "a": "\\ud800.safetensors"}}', "CONFIG"),
     "a NUL": ('{"weight_map": {MAP, "a": "part.safetensors\\u0000"}}', "OUTSIDE"),
     "a path to itself": ('{"weight_map": {MAP, "a": "./part.safetensors"}}', "OUTSIDE"),
     "a space more": ('{"weight_map": {MAP, "a": "part.safetensors "}}', "INDEX"),

@@ -29,7 +29,7 @@ def dated(folder: Path, twin: Path, seconds: float) -> Path:
     return twin
 
 
-@pytest.mark.parametrize("year", DATES_S)
+@pytest.mark.parametrize("year", ["1970", pytest.param("2099", marks=pytest.mark.slow)])
 def test_the_whole_way_works_whatever_the_date(
     year: str, forge: Forge, checkpoint: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -55,27 +55,31 @@ def test_the_whole_way_works_where_the_systems_clock_says_so_too(
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # it runs from the start of the machine, whatever the date
     }
     out = tmp_path / "out"
-    for arguments in (
-        ("export", checkpoint, out, "--precision", "fp32"),
-        ("verify", out),
-        ("run", out, "--prompt", "hi", "--max-tokens", "2"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, year, *map(str, arguments)],
-            env={**os.environ, **QUIET, **faked},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, year, str(checkpoint), str(out)],
+        env={**os.environ, **QUIET, **faked},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     assert_absent_or_whole(out, bundle)
 
 
 PROGRAM = """
 import sys, time
-assert time.gmtime().tm_year == int(sys.argv[1]), time.gmtime()
+year, checkpoint, out = sys.argv[1:]
+assert time.gmtime().tm_year == int(year), time.gmtime()
 from edge_vl.cli import main
-main(sys.argv[2:])
+for arguments in (
+    ["export", checkpoint, out, "--precision", "fp32"],
+    ["verify", out],
+    ["run", out, "--prompt", "hi", "--max-tokens", "2"],
+):
+    try:
+        main(arguments)
+    except SystemExit as end:
+        assert end.code == 0, arguments
 """

@@ -96,7 +96,7 @@ def test_a_signal_at_a_random_moment_of_an_export_leaves_nothing(
         time.sleep(0.1 + rng.uniform(0, 0.8) * usual_s)
         process.send(number)
         ended = process.ended()
-        if ended.status == 0:  # it was done before the signal came
+        if ended.status in (0, -number):  # it was done before the signal came
             assert_absent_or_whole(out, bundle)
             out.rename(tmp_path.parent / f"{tmp_path.name}-done")
         else:
@@ -119,13 +119,29 @@ def test_a_signal_at_a_random_moment_of_an_answer_is_one_line(
         time.sleep(0.05 + rng.uniform(0, 0.4))
         process.send(number)
         ended = process.ended()
-        assert ended.status in (0, 128 + number), ended
-        if ended.status:
+        assert ended.status in (0, 128 + number, -number), ended  # the last where all was said already
+        assert "Traceback" not in ended.err
+        if ended.status > 0:
             stopped += 1
             assert len(ended.err.splitlines()) == 1, ended.err
     assert stopped > 0
     assert digest_of(bundle) == before
     assert_nothing_else(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_last_word_is_no_traceback(
+    number: signal.Signals, forge: Forge, bundle: Path
+) -> None:
+    rng = random.Random(number)
+    for _ in range(12):
+        process = forge.start("run", bundle, "--prompt", "hi", "--max-tokens", "2", default_signals=True)
+        process.await_output("\n")
+        time.sleep(rng.uniform(0, 0.02))
+        process.send(number)
+        ended = process.ended()
+        assert ended.status in (0, 128 + number, -number), ended
+        assert "Traceback" not in ended.err
 
 
 def test_of_two_exports_to_one_output_exactly_one_wins(

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_runtime.assistant import Assistant, Request
+from edge_runtime.assistant import Assistant
 from edge_runtime.prompt import ImageRef, Turn
+from edge_runtime.request import Request
 from edge_runtime.sampling import Sampling
 from tests.proof.subject import Subject, pictures
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.assistant import Assistant, Request
+from edge_runtime.assistant import Assistant
+from edge_runtime.request import Request
 from tests.proof.subject import Subject, pictures
 
 

@@ -1,0 +1,62 @@
+"""A conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from edge_runtime.answer import Answer, AnswerStream
+from edge_runtime.picture_source import Images
+from edge_runtime.prompt import ImageRef, PromptTokens, Turn
+from edge_runtime.request import Request
+from edge_runtime.stopwatch import Stopwatch
+from edge_runtime.vision import EncodedImage
+
+if TYPE_CHECKING:
+    from edge_runtime.assistant import Assistant
+
+
+class Chat:
+    """A conversation that grows turn by turn. An answer that was not read to its end is not kept."""
+
+    def __init__(self, assistant: Assistant, system: str | None = None) -> None:
+        self._assistant = assistant
+        self._system = system
+        self._turns: list[Turn] = []
+        self._images: list[EncodedImage] = []
+
+    def ask(
+        self,
+        text: str,
+        image: Images = None,
+        request: Request = Request(),
+    ) -> Answer:
+        """The next question, with new images if any."""
+        return self.stream(text, image, request).answer
+
+    def stream(
+        self,
+        text: str,
+        image: Images = None,
+        request: Request = Request(),
+    ) -> AnswerStream:
+        """As `ask`, piece by piece."""
+        stopwatch = Stopwatch()
+        fresh = self._assistant.encoded(image, stopwatch)
+        turn = Turn("user", text, tuple(ImageRef(each.digest) for each in fresh))
+        turns, images = [*self._turns, turn], [*self._images, *fresh]
+        prompt = self._assistant.format.chat_prompt_tokens(turns, self._system)
+        return AnswerStream(self._kept(turns, images, prompt, request, stopwatch))
+
+    def _kept(
+        self,
+        turns: list[Turn],
+        images: list[EncodedImage],
+        prompt: PromptTokens,
+        request: Request,
+        stopwatch: Stopwatch,
+    ) -> Generator[str, None, Answer]:
+        stop_strings = self._assistant.spec.prompt.stop_strings
+        answer = yield from self._assistant.answered(prompt, images, request, stop_strings, stopwatch)
+        self._turns, self._images = [*turns, Turn("assistant", answer.text)], images
+        return answer
