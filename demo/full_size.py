@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from demo.random_checkpoint import LayoutName, spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import Machine, machine_here, versions_here
@@ -134,6 +135,16 @@ def report_from_cost(cost: ExportCost, machine: Machine) -> dict[str, object]:
         "cost": asdict(cost) | {"ratio": round(cost.ratio, 3)},
         "bars": {"ratio": 1.3, "peak_held_mib": {"1.3b-hybrid": 3072, "7b": 4096}.get(cost.size)},
     }
+
+
+def row_from_report(report: Any, name: str) -> str:
+    """The README's line about one export."""
+    cost = report["cost"]
+    return (
+        f"| {cost['size']}, {cost['precision']} | {cost['bundle_bytes'] / (1 << 30):.1f} GiB"
+        f" | {cost['peak_held_mib'] / 1024:.2f} GiB | {cost['seconds']:.0f} s | {cost['ratio']:.2f}"
+        f" | [{name}](docs/export/{name}) |"
+    )
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo.full_size import row_from_report
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from edge_runtime.errors import EdgeVLError
@@ -55,6 +57,18 @@ def test_every_make_target_is_there(line: str) -> None:
 def test_links_lead_to_files_of_this_checkout() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_its_export_figures_are_those_of_the_committed_files() -> None:
+    reports = sorted((ROOT / "docs" / "export").glob("*.json"))
+    assert reports
+    for path in reports:
+        assert row_from_report(json.loads(path.read_text()), path.name) in README
+
+
+def test_it_speaks_of_measured_answers_only_where_there_are_some() -> None:
+    table = README.split("<!-- bench:begin -->")[1].split("<!-- bench:end -->")[0]
+    assert "|" in table
 
 
 def test_its_commands_and_its_python_work_one_after_the_other(

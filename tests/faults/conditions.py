@@ -9,7 +9,9 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
+from edge_vl import cli
 from tests.faults.state import digest_of
 
 MUCH = 1 << 50
@@ -55,6 +57,17 @@ def default_signals(_: object) -> None:
     """As a shell leaves them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def signal_at_the_end(number: int) -> None:
+    """It comes when all was said and done, and only the streams are still to be closed."""
+    let_go = cli.let_go
+
+    def interrupted(stream: TextIO) -> None:
+        os.kill(os.getpid(), number)
+        let_go(stream)
+
+    cli.let_go = interrupted
 
 
 def watched(places: tuple[str, str, str]) -> None:

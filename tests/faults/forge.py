@@ -64,13 +64,6 @@ class Forked:
     def send(self, number: int) -> None:
         os.kill(self.pid, number)  # it is a zombie, not gone, until it is waited for
 
-    def await_output(self, ending: str) -> None:
-        """Until its output ends so."""
-        end = time.monotonic() + WAIT_S
-        while not self._files.with_suffix(".out").read_text(errors="replace").endswith(ending):
-            assert time.monotonic() < end, f"waited {WAIT_S:.0f} s in vain for the output"
-            time.sleep(0.001)
-
     def ended(self) -> Ended:
         status = self._forge.ask({"wait": self.pid})["status"]
         out, err = (
@@ -105,7 +98,6 @@ class Forge:
         """`module:function`, which returns an exit status."""
         self._count += 1
         files = self.folder / str(self._count)
-        files.with_suffix(".out").touch()
         request = {"function": function, "given": given, "conditions": conditions, "files": str(files)}
         return Forked(self, self.ask(request)["pid"], files)
 

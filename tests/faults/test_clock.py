@@ -44,8 +44,9 @@ def test_the_whole_way_works_whatever_the_date(
         assert (ended.status, ended.err) == (0, ""), ended
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed, so only Python's clock was shifted")
-@pytest.mark.parametrize("year", ["1970", pytest.param("2099", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("year", DATES_S)
 def test_the_whole_way_works_where_the_systems_clock_says_so_too(
     year: str, checkpoint: Path, bundle: Path, tmp_path: Path
 ) -> None:

@@ -133,15 +133,10 @@ def test_a_signal_at_a_random_moment_of_an_answer_is_one_line(
 def test_a_signal_after_the_last_word_is_no_traceback(
     number: signal.Signals, forge: Forge, bundle: Path
 ) -> None:
-    rng = random.Random(number)
-    for _ in range(12):
-        process = forge.start("run", bundle, "--prompt", "hi", "--max-tokens", "2", default_signals=True)
-        process.await_output("\n")
-        time.sleep(rng.uniform(0, 0.02))
-        process.send(number)
-        ended = process.ended()
-        assert ended.status in (0, 128 + number, -number), ended
-        assert "Traceback" not in ended.err
+    arguments = ("run", bundle, "--prompt", "hi", "--max-tokens", "2")
+    ended = forge.ran(*arguments, default_signals=True, signal_at_the_end=int(number))
+    assert (ended.status, ended.err) == (-number, ""), ended
+    assert ended.out.endswith("\n")
 
 
 def test_of_two_exports_to_one_output_exactly_one_wins(

@@ -32,7 +32,9 @@ def test_an_answer_without_memory_is_given_or_refused(room_mib: int, forge: Forg
     assert room_mib > 1 or not is_done, "the limit was none"
 
 
-@pytest.mark.parametrize("room_mib", [1, 48, 96, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "room_mib", [1, 48, *(pytest.param(room, marks=pytest.mark.slow) for room in (64, 96, 128))]
+)
 def test_an_export_without_memory_is_done_or_leaves_nothing(
     room_mib: int, forge: Forge, checkpoint: Path, bundle: Path, tmp_path: Path
 ) -> None:
