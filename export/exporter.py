@@ -86,6 +86,9 @@ def export_bundle(
         for dialect in options.dialects:
             check_sayable(dialect, spec)
         plan = plan_from_checkpoint(checkpoint, spec)
+        Tokenizer.open(
+            checkpoint.tokenizer_path
+        )  # what the runtime cannot read is refused here, not on the device
         with staged_folder(out) as folder:
             return Export(checkpoint, spec, plan, options, context, folder, progress).run()
 
@@ -157,8 +160,14 @@ class Export:
 
     def _copy_texts(self) -> None:
         shutil.copyfile(self.checkpoint.tokenizer_path, self.folder / TOKENIZER_NAME)
+        taken: set[str] = set()
         for licence in self.checkpoint.licence_paths:
-            shutil.copyfile(licence, self.folder / plain_name(licence.name))
+            name = plain_name(licence.name)
+            # "LICENSE.txt" and "LICENSE.TXT" are one file on half of the world's disks.
+            while name.lower() in taken:
+                name = f"other_{name}"
+            taken.add(name.lower())
+            shutil.copyfile(licence, self.folder / name)
 
     def _measure(self) -> None:
         tokenizer = Tokenizer.open(self.checkpoint.tokenizer_path)
