@@ -13,6 +13,8 @@ DEBUG_VARIABLE = "EDGE_VL_DEBUG"
 ABOUT_PATHS = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
+# In the words of torch's allocator, of the loader of libraries, and of Python's threads.
+NO_MEMORY = ("can't allocate memory", "failed to map segment", "can't start new thread")
 
 
 def error_from_fault(fault: BaseException) -> EdgeVLError:
@@ -26,8 +28,7 @@ def error_from_fault(fault: BaseException) -> EdgeVLError:
 
 def is_memory_fault(fault: BaseException) -> bool:
     is_refused = isinstance(fault, OSError) and fault.errno == errno.ENOMEM
-    # torch says so in the words of its allocator.
-    return is_refused or isinstance(fault, MemoryError) or "can't allocate memory" in str(fault)
+    return is_refused or isinstance(fault, MemoryError) or any(words in str(fault) for words in NO_MEMORY)
 
 
 def out_of_memory() -> MachineFault:

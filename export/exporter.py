@@ -7,11 +7,9 @@ import math
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from edge_runtime.bundle import file_entries, write_manifest
@@ -40,6 +38,7 @@ from export.islands import Islands, widen
 from export.layouts.detect import layout_from_checkpoint
 from export.modules.llama import rope_tables
 from export.modules.role import module_from_role
+from export.options import ExportOptions, context_from_options
 from export.probe import activation_ranges
 from export.ranges import (
     ActivationRange,
@@ -53,27 +52,9 @@ from export.trace import Signature, trace
 from export.weights import WeightPlan, plan_from_checkpoint
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
-DEFAULT_CONTEXT = 4096
 TABLE_PATH = "embed.bin"
 RANGES_NAME = "ranges.json"
 SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to write. `max_context` None is 4096 or what the model can do, whichever is less.
-
-    With `samples`, activations are measured on these pictures, and layers that need it keep fp32.
-    """
-
-    dialects: tuple[Dialect, ...] = ("ort",)
-    precision: Precision = "fp16"
-    max_context: int | None = None
-    samples: tuple[Image.Image, ...] = ()
-
-    def __post_init__(self) -> None:
-        for dialect in self.dialects:
-            grammar_named(dialect)
 
 
 def export_bundle(
@@ -86,24 +67,10 @@ def export_bundle(
         for dialect in options.dialects:
             check_sayable(dialect, spec)
         plan = plan_from_checkpoint(checkpoint, spec)
-        Tokenizer.open(
-            checkpoint.tokenizer_path
-        )  # what the runtime cannot read is refused here, not on the device
+        # What the runtime cannot read is refused here, not on the device.
+        Tokenizer.open(checkpoint.tokenizer_path)
         with staged_folder(out) as folder:
             return Export(checkpoint, spec, plan, options, context, folder, progress).run()
-
-
-def context_from_options(spec: ModelSpec, options: ExportOptions) -> int:
-    most = spec.decoder.max_positions
-    wanted = min(DEFAULT_CONTEXT, most) if options.max_context is None else options.max_context
-    if spec.image_tokens < wanted <= most:
-        return wanted
-    raise EdgeVLError(
-        "EVL-CONTEXT-LIMIT",
-        f"a context of {wanted} tokens is not possible",
-        f"one image takes {spec.image_tokens} tokens and the model knows {most} positions",
-        "choose --max-context between these two numbers",
-    )
 
 
 class Export:

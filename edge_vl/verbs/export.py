@@ -21,7 +21,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     refuse_bundle(arguments.checkpoint)
     dialects = tuple(dict.fromkeys(name.strip() for name in arguments.dialect.split(",")))
     with workbench("export"):
-        from export.exporter import ExportOptions, export_bundle
+        from export.exporter import export_bundle
+        from export.options import ExportOptions
     options = ExportOptions(
         dialects=cast("tuple[Dialect, ...]", dialects),
         precision=arguments.precision,

@@ -12,7 +12,8 @@ import pytest
 from demo.sizes import SIZES
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
-from export.exporter import ExportOptions, context_from_options, export_bundle
+from export.exporter import export_bundle
+from export.options import ExportOptions, context_from_options
 from tests.checkpoints import PLAIN, write_transformers_checkpoint
 from tests.proof.subject import CONTEXT, bundle_below, checkpoint_below, session_folder
 

@@ -20,8 +20,9 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.preprocess import pixels_from_picture
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
-from export.exporter import ExportOptions, export_bundle
+from export.exporter import export_bundle
 from export.modules.reference import Reference
+from export.options import ExportOptions
 from export.parity import ParityReport, parity_of, synthetic_pictures
 from export.ranges import WeightRange, islands_from_weights
 from export.weights import plan_from_checkpoint

@@ -205,7 +205,8 @@ def answered(request: Mapping[str, Any]) -> dict[str, int]:
 
 def warm_up(checkpoint: Path, out: Path) -> None:
     """Imports what an export and an answer import, much of it on the way. Leaves no thread behind."""
-    from export.exporter import ExportOptions, export_bundle
+    from export.exporter import export_bundle
+    from export.options import ExportOptions
 
     import_module("tqdm").tqdm.monitor_interval = 0  # torch's bars would start a thread that watches them
     for module in ("export.parity", "edge_runtime.loading", "onnxruntime", "edge_vl.cli"):

@@ -19,7 +19,8 @@ from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
 from edge_runtime.stopwatch import Stopwatch
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import EncodedImage, VisionEncoder
-from export.exporter import ExportOptions, export_bundle
+from export.exporter import export_bundle
+from export.options import ExportOptions
 from tests.checkpoints import (
     SMALL_MODELS,
     SmallModel,

@@ -1,0 +1,43 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from edge_runtime.dialects import Dialect, Precision, grammar_named
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.spec import ModelSpec
+
+DEFAULT_CONTEXT = 4096
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write. `max_context` None is 4096 or what the model can do, whichever is less.
+
+    With `samples`, activations are measured on these pictures, and layers that need it keep fp32.
+    """
+
+    dialects: tuple[Dialect, ...] = ("ort",)
+    precision: Precision = "fp16"
+    max_context: int | None = None
+    samples: tuple[Image.Image, ...] = ()
+
+    def __post_init__(self) -> None:
+        for dialect in self.dialects:
+            grammar_named(dialect)
+
+
+def context_from_options(spec: ModelSpec, options: ExportOptions) -> int:
+    most = spec.decoder.max_positions
+    wanted = min(DEFAULT_CONTEXT, most) if options.max_context is None else options.max_context
+    if spec.image_tokens < wanted <= most:
+        return wanted
+    raise EdgeVLError(
+        "EVL-CONTEXT-LIMIT",
+        f"a context of {wanted} tokens is not possible",
+        f"one image takes {spec.image_tokens} tokens and the model knows {most} positions",
+        "choose --max-context between these two numbers",
+    )
