@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,21 @@ def staged_folder(out: Path) -> Iterator[Path]:
     `out` must not exist and is never replaced. Full disks and refused writes become EdgeVLErrors,
     in the body too. What a killed process left beside `out` is swept by the next one.
     """
+    with staged(out, sync_tree) as folder:
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
+def staged_file(out: Path) -> Iterator[Path]:
+    """The same for a path to write a file at. Whether `out` can be made is known before the body spends minutes."""
+    with staged(out, sync) as file:
+        yield file
+
+
+@contextmanager
+def staged(out: Path, sync_whole: Callable[[Path], None]) -> Iterator[Path]:
+    """A path beside `out`, not made yet; what the body leaves there is synced and renamed to `out`."""
     target = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link that must be refused)
     with named_write_faults(target):
         check_parent(target)
@@ -39,11 +54,10 @@ def staged_folder(out: Path) -> Iterator[Path]:
         if os.path.lexists(target):
             raise exists_error(target)
         with locked_stage(target) as stage:
-            folder = stage / target.name
-            folder.mkdir()
-            yield folder
-            sync_tree(folder)
-            rename_without_replacing(folder, target)
+            made = stage / target.name
+            yield made
+            sync_whole(made)
+            rename_without_replacing(made, target)
             sync(target.parent)
 
 

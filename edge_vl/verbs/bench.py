@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from edge_runtime.bench.measure import report_from_options
 from edge_runtime.bench.options import CONTEXTS, MAX_TOKENS, PROMPT, RUNS, BenchOptions
 from edge_runtime.bench.report import AnswerTimes, ContextTimes, Report
-from edge_runtime.bench.resultfile import staged_file
 from edge_runtime.bench.sample import sample_jpeg
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bench.table import figure, precision_words
 from edge_runtime.errors import EdgeVLError, one_line
+from edge_runtime.publish import staged_file
 from edge_runtime.record import bytes_from_json
 from edge_vl.verbs.folders import refuse_checkpoint
 

@@ -12,7 +12,6 @@ from edge_runtime.bench import bandwidth
 from edge_runtime.bench.bandwidth import block_bytes_here, read_speeds_gb_per_s
 from edge_runtime.bench.machine import core_count, cpu_name, machine_here, memory_kb
 from edge_runtime.bench.options import BenchOptions
-from edge_runtime.bench.resultfile import staged_file
 from edge_runtime.bench.runs import AnswerRun, ContextRun, Decoded, answer_run, chat_prompt, context_run
 from edge_runtime.bench.sample import SIZE, sample_jpeg
 from edge_runtime.bench.spread import Spread, spread_of
@@ -23,6 +22,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.picture import PictureLimits, picture_from_bytes
 from edge_runtime.prompt import PromptTokens
+from edge_runtime.publish import staged_file
 from tests.edge_runtime.bench_samples import GRAPH_S, ROW_S, STEP_S, FakeClock, slow_subject
 from tests.edge_runtime.bundle_samples import sample_spec
 from tests.edge_runtime.fake_backend import CONTEXT
