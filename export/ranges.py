@@ -85,8 +85,9 @@ def islands_from_weights(role: Role, ranges: Iterable[WeightRange]) -> frozenset
 
 
 def needs_island(weight: WeightRange) -> bool:
-    # alpha scales what is added to the neck's result: a faint one adds next to nothing, with all digits or few.
-    return weight.overflows or (weight.is_faint and weight.name != "alpha")
+    # alpha and biases are added to a result: faint ones add next to nothing, with all their digits or few.
+    is_addend = weight.name == "alpha" or weight.name.endswith(".bias")
+    return weight.overflows or (weight.is_faint and not is_addend)
 
 
 def islands_from_activations(role: Role, ranges: Iterable[ActivationRange]) -> frozenset[str]:

@@ -159,9 +159,11 @@ def test_a_faint_alpha_keeps_the_tower_in_fp16(tmp_path: Path) -> None:
         ("alpha", 1e5, {"*"}),
         ("position", 2e-5, {"*"}),
         ("neck.conv1.weight", 2e-5, {"neck.conv1"}),
+        ("neck.norm1.bias", 2e-5, set()),
+        ("neck.norm1.bias", 1e5, {"neck.norm1"}),
     ],
 )
-def test_only_alpha_may_be_faint(name: str, largest: float, islands: set[str]) -> None:
+def test_only_what_is_added_to_a_result_may_be_faint(name: str, largest: float, islands: set[str]) -> None:
     assert islands_from_weights("vision_high", [WeightRange(name, largest, 1, 0)]) == islands
 
 
