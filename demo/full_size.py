@@ -83,9 +83,9 @@ def export_cost(size: str, checkpoint: Path, folder: Path, layout: LayoutName, p
     """Exports `checkpoint` and its twin into `folder`, each by the command in a process of its own."""
     twin = folder / f"{size}-twin"
     write_random_checkpoint(narrow_twin(spec_named(size)), twin, layout)
-    twin_seconds, _ = timed_export(twin, folder / f"{size}-twin-bundle", precision)
+    twin_cost = command_cost("export", twin, folder / f"{size}-twin-bundle", "--precision", precision)
     out = folder / f"{size}-{precision}"
-    seconds, watch = timed_export(checkpoint, out, precision)
+    cost = command_cost("export", checkpoint, out, "--precision", precision)
     copied = folder / f"{size}-copy"
     copy_seconds = timed_copy(out, copied)
     shutil.rmtree(copied)
@@ -94,24 +94,54 @@ def export_cost(size: str, checkpoint: Path, folder: Path, layout: LayoutName, p
         layout=layout,
         precision=precision,
         bundle_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        seconds=round(seconds, 2),
-        twin_seconds=round(twin_seconds, 2),
+        seconds=cost.seconds,
+        twin_seconds=twin_cost.seconds,
         copy_seconds=round(copy_seconds, 2),
-        peak_held_mib=round(watch.peak.held_mib, 1),
-        peak_resident_mib=round(watch.peak.resident_mib, 1),
+        peak_held_mib=cost.peak_held_mib,
+        peak_resident_mib=cost.peak_resident_mib,
     )
 
 
-def timed_export(checkpoint: Path, out: Path, precision: str) -> tuple[float, MemoryWatch]:
-    command = [sys.executable, "-m", "edge_vl", "export", str(checkpoint), str(out), "--precision", precision]
+@dataclass(frozen=True)
+class CommandCost:
+    """What one run of the command took, and the last line it said."""
+
+    seconds: float
+    peak_held_mib: float
+    peak_resident_mib: float
+    last_line: str
+
+
+def command_cost(*arguments: str | Path) -> CommandCost:
+    """A process of its own, watched; what it says about a failure goes straight to the terminal."""
+    command = [sys.executable, "-m", "edge_vl", *map(str, arguments)]
     start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process, MemoryWatch(process.pid) as watch:
-        status = process.wait()
-    if status != 0:
-        raise EdgeVLError(
-            "EVL-EXPORT", f"exporting {checkpoint} failed", f"status {status}", "see the lines above"
-        )
-    return time.monotonic() - start, watch
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        MemoryWatch(process.pid) as watch,
+    ):
+        said, _ = process.communicate()
+    if process.returncode != 0:
+        why = f"edge-vl {arguments[0]} ended with status {process.returncode}"
+        raise EdgeVLError("EVL-FULL-SIZE", "a step of the measurement failed", why, "see the lines above")
+    return CommandCost(
+        seconds=round(time.monotonic() - start, 2),
+        peak_held_mib=round(watch.peak.held_mib, 1),
+        peak_resident_mib=round(watch.peak.resident_mib, 1),
+        last_line=said.rstrip().rpartition("\n")[2],
+    )
+
+
+def report_from_verify(bundle: Path, checkpoint: Path) -> dict[str, object]:
+    """What comparing the bundle with its checkpoint costs, and what it finds."""
+    cost = command_cost("verify", bundle, "--against", checkpoint, "--json")
+    found = json.loads(cost.last_line)
+    return {
+        "seconds": cost.seconds,
+        "peak_held_mib": cost.peak_held_mib,
+        "peak_resident_mib": cost.peak_resident_mib,
+        "parity": found["parity"],
+    }
 
 
 def timed_copy(source: Path, target: Path) -> float:
@@ -154,19 +184,24 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, help="use this one instead of writing a random one")
     parser.add_argument("--layout", choices=["original", "transformers"], default="original")
     parser.add_argument("--precision", choices=["fp16", "fp32"], default="fp16")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare the bundle with the checkpoint as well"
+    )
     parser.add_argument("--out", type=Path, help="write the report here as well")
     arguments = parser.parse_args()
     try:
         checkpoint = arguments.checkpoint or arguments.folder / arguments.size
         if arguments.checkpoint is None:
             write_random_checkpoint(spec_named(arguments.size), checkpoint, arguments.layout)
-        cost = export_cost(
-            arguments.size, checkpoint, arguments.folder, arguments.layout, arguments.precision
-        )
+        size, precision = arguments.size, arguments.precision
+        cost = export_cost(size, checkpoint, arguments.folder, arguments.layout, precision)
+        report = report_from_cost(cost, machine_here())
+        if arguments.verify:
+            report["verify"] = report_from_verify(arguments.folder / f"{size}-{precision}", checkpoint)
     except EdgeVLError as error:
         print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
         return error.exit_status
-    text = json.dumps(report_from_cost(cost, machine_here()), indent=1)
+    text = json.dumps(report, indent=1)
     if arguments.out is not None:
         arguments.out.write_text(text + "\n", encoding="utf-8")
     print(text)
