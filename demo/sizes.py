@@ -21,7 +21,10 @@ SIGLIP_L = SiglipSpec(384, 16, 1024, 24, 16, 4096, 1e-6, "gelu")
 SAM_B = SamSpec(1024, 16, 768, 12, 12, 3072, 14, (2, 5, 8, 11), 256, (512, 1024), 96, 1e-6)
 TINY_SIGLIP = SiglipSpec(64, 16, 48, 2, 4, 96, 1e-6, "gelu")
 TINY_SAM = SamSpec(128, 16, 32, 3, 2, 64, 3, (1, 2), 12, (24, 48), 16, 1e-6)
+DEMO_SIGLIP = SiglipSpec(48, 8, 128, 4, 4, 512, 1e-6, "gelu")
+DEMO_SAM = SamSpec(192, 8, 96, 4, 3, 384, 8, (2,), 64, (128, 256), 24, 1e-6)
 HIGH_PIXELS = (CLIP_MEAN, CLIP_STD)
+DEMO_IDS = (1149, 1150, 1151)
 TINY_IDS = (508, 509, 510)
 PUBLISHED_IDS = (100000, 100001, 100015)
 
@@ -38,6 +41,7 @@ class DecoderSize:
 
 LLAMA_1B = DecoderSize(2048, 24, 16, 5632, 102400, 16384)
 LLAMA_7B = DecoderSize(4096, 30, 32, 11008, 102400, 16384)
+DEMO_LLAMA = DecoderSize(192, 5, 6, 512, 1152, 2048)
 TINY_LLAMA = DecoderSize(64, 2, 4, 128, 512, 2048)
 
 
@@ -99,4 +103,7 @@ SIZES: dict[str, ModelSpec] = {
     "1.3b-hybrid": spec_from_parts(SIGLIP_L, SAM_B, LLAMA_1B, PUBLISHED_IDS),
     "7b": spec_from_parts(SIGLIP_L, SAM_B, LLAMA_7B, PUBLISHED_IDS),
 }
+# What `demo.train` trains, with and without the high-resolution tower.
+DEMO_HYBRID = spec_from_parts(DEMO_SIGLIP, DEMO_SAM, DEMO_LLAMA, DEMO_IDS)
+DEMO_LOW = spec_from_parts(DEMO_SIGLIP, None, DEMO_LLAMA, DEMO_IDS)
 SPECIAL_TOKENS = (BEGIN, END, IMAGE)

@@ -1,0 +1,1 @@
+"""Synthetic pictures with questions and answers, the same on every machine."""

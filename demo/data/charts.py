@@ -1,0 +1,183 @@
+"""Bar charts: a few coloured bars over letters, against an axis from 0 to 10."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from demo.data import shapes
+from demo.data.canvas import PAPERS, Canvas, Rgb
+from demo.data.scene import Box, Question, Scene, Task
+from demo.data.split import Split, drawn, split_of
+
+NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "black")
+COLOURS: dict[str, Rgb] = {name: shapes.COLOURS[name][0] for name in NAMES}
+CHINESE: dict[str, str] = {name: shapes.COLOURS[name][1] for name in NAMES}
+CHINESE_SHARE = 0.125  # of the questions that also exist in Chinese
+LETTERS = "ABCDE"
+TOP_VALUE, TICK_STEP = 10, 2
+INK: Rgb = (32, 32, 32)
+GRID: Rgb = (190, 190, 190)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Where the axes stand and how large the letters are; the box is the area of the bars."""
+
+    box: Box
+    bars: int
+    letter_size: int
+
+    def height_of(self, value: int) -> float:
+        """The y of a value on the axis, in pixels."""
+        _, top, _, bottom = self.box
+        return bottom - (bottom - top) * value / TOP_VALUE
+
+    def bar_box(self, index: int, value: int, share: float) -> Box:
+        """A bar fills `share` of its slot, in the middle of it."""
+        left, _, right, bottom = self.box
+        slot = (right - left) / self.bars
+        middle = left + (index + 0.5) * slot
+        return (middle - share * slot / 2, self.height_of(value), middle + share * slot / 2, bottom)
+
+
+def asked(
+    rng: np.random.Generator, task: Task, answer: str, *texts: str, chinese: tuple[str, str] | None = None
+) -> Question:
+    """One of the phrasings, now and then the Chinese one with its own answer."""
+    if chinese is not None and rng.random() < CHINESE_SHARE:
+        return Question(task, chinese[0], chinese[1])
+    return Question(task, texts[int(rng.integers(len(texts)))], answer)
+
+
+def layout_key(*boxes: Box, cell: int = 32) -> str:
+    """Where things lie and how large they are, coarsely: layouts of two sets never share this key."""
+    return " ".join("-".join(str(round(side / cell)) for side in box) for box in boxes)
+
+
+@lru_cache(maxsize=32)
+def colour_pairs(
+    split: Split, role: str, firsts: tuple[str, ...], seconds: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """The pairs of a split for two parts of one thing, such as needle and frame.
+
+    A pair no other kind of training picture may show is not for training here either; of the rest, a tenth
+    each is set aside with its roles (a red needle in a blue frame), as few pairs would leave little to ask.
+    """
+
+    def split_of_pair(pair: tuple[str, str]) -> Split:
+        anywhere = split_of("colours", shapes.colours_key(*pair))
+        return anywhere if anywhere != "train" else split_of(f"colours/{role}", " ".join(pair))
+
+    return tuple(pair for pair in product(firsts, seconds) if split_of_pair(pair) == split)
+
+
+def _plot(rng: np.random.Generator) -> Plot:
+    left, top = int(rng.integers(22, 48)), int(rng.integers(10, 52))
+    right = int(rng.integers(max(left + 104, 146), 188))
+    bottom = int(rng.integers(max(top + 96, 120), 172))
+    return Plot((left, top, right, bottom), int(rng.integers(3, 6)), int(rng.integers(10, 15)))
+
+
+def _values(rng: np.random.Generator, bars: int) -> tuple[int, ...]:
+    """With one tallest and one shortest bar."""
+    while True:
+        values = tuple(int(value) for value in rng.integers(1, TOP_VALUE + 1, bars))
+        if values.count(max(values)) == values.count(min(values)) == 1:
+            return values
+
+
+def _draw_axes(canvas: Canvas, plot: Plot) -> None:
+    left, top, right, bottom = plot.box
+    for value in range(0, TOP_VALUE + 1, TICK_STEP):
+        y = plot.height_of(value)
+        canvas.draw.line((left - 3, y, right, y), fill=INK if value == 0 else GRID)
+        number = str(value)
+        canvas.text(left - 5 - 7 * len(number), y, number, 10, 7, INK)
+    canvas.draw.line((left, top, left, bottom), fill=INK)
+
+
+def _draw_bars(canvas: Canvas, plot: Plot, values: tuple[int, ...], colours: tuple[str, ...]) -> None:
+    share = float(canvas.rng.uniform(0.5, 0.85))
+    for index, (value, colour) in enumerate(zip(values, colours, strict=True)):
+        left, top, right, bottom = plot.bar_box(index, value, share)
+        canvas.draw.rectangle((left, top, right, bottom - 1), fill=COLOURS[colour])
+        middle = (left + right) / 2
+        canvas.mark(f"{colour} bar top", (middle - 4, top - 4, middle + 4, top + 4))
+        canvas.text(middle - 6, bottom + 11, LETTERS[index], plot.letter_size, 12, INK)
+
+
+def _bar_questions(rng: np.random.Generator, letter: str, value: int, colour: str) -> list[Question]:
+    value_texts = (
+        f"what is the value of {letter}?",
+        f"what is the value of bar {letter}?",
+        f"how tall is bar {letter}?",
+    )
+    colour_texts = (f"what colour is bar {letter}?", f"what is the colour of bar {letter}?")
+    which_texts = (f"which bar is {colour}?", f"what letter is below the {colour} bar?")
+    return [
+        asked(rng, "chart", str(value), *value_texts, chinese=(f"{letter}是多少？", str(value))),
+        asked(rng, "chart", colour, *colour_texts, chinese=(f"{letter}是什么颜色？", CHINESE[colour])),
+        asked(rng, "chart", letter, *which_texts),
+    ]
+
+
+def _comparison(rng: np.random.Generator, values: tuple[int, ...]) -> Question:
+    """Yes or no is drawn first, then two bars for which it is true."""
+    yes = bool(rng.integers(2))
+    while True:
+        one, other = (int(index) for index in rng.choice(len(values), 2, replace=False))
+        if values[one] != values[other] and (values[one] > values[other]) == yes:
+            a, b = LETTERS[one], LETTERS[other]
+            texts = (f"is {a} taller than {b}?", f"is bar {a} taller than bar {b}?")
+            return asked(rng, "chart", "yes" if yes else "no", *texts)
+
+
+def _questions(rng: np.random.Generator, values: tuple[int, ...], colours: tuple[str, ...]) -> list[Question]:
+    tallest, shortest = values.index(max(values)), values.index(min(values))
+    questions = [
+        asked(rng, "chart", LETTERS[tallest], "which bar is the tallest?", "what is the tallest bar?"),
+        asked(rng, "chart", LETTERS[shortest], "which bar is the shortest?", "what is the shortest bar?"),
+        asked(rng, "chart", colours[tallest], "what colour is the tallest bar?"),
+        asked(
+            rng,
+            "chart",
+            str(len(values)),
+            "how many bars are there?",
+            "how many bars does the chart have?",
+            chinese=("有几个柱子？", str(len(values))),
+        ),
+        _comparison(rng, values),
+    ]
+    for letter, value, colour in zip(LETTERS, values, colours, strict=False):
+        questions += _bar_questions(rng, letter, value, colour)
+    return questions
+
+
+def charts_scene(rng: np.random.Generator, split: Split) -> Scene:
+    """A bar chart of 3 to 5 bars of different colours and whole values from 1 to 10."""
+    plot = drawn(split, "layout/charts", lambda: _plot(rng), lambda plan: layout_key(plan.box))
+    values = drawn(
+        split, "chart values", lambda: _values(rng, plot.bars), lambda row: "-".join(map(str, row))
+    )
+    colours = drawn(
+        split,
+        "colours",
+        lambda: tuple(NAMES[index] for index in rng.permutation(len(NAMES))[: plot.bars]),
+        lambda row: shapes.colours_key(*row[:2]),
+    )
+    canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
+    _draw_axes(canvas, plot)
+    _draw_bars(canvas, plot, values, colours)
+    rows = list(zip(LETTERS, colours, values, strict=False))
+    return Scene(
+        picture=canvas.finished(),
+        caption="a bar chart with " + " ".join(f"{colour} {value}" for _, colour, value in rows),
+        words=f"a chart with {plot.bars} bars "
+        + " ".join(f"{a} {colour} {value}" for a, colour, value in rows),
+        marks=tuple(canvas.marks),
+        questions=tuple(_questions(rng, values, colours)),
+    )

@@ -1,0 +1,89 @@
+"""Conversations and pictures of one step, padded and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demo.data.scene import Question, Scene
+from demo.train.conversation import Conversation
+from edge_runtime.preprocess import Pixels, pixels_from_picture
+from edge_runtime.spec import PreprocessSpec
+
+MULTIPLE = 16  # sequences are padded to a few lengths only
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where a question's answer lies among a batch's targets."""
+
+    question: Question
+    row: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`rows` (B, K) are the positions whose next token is a target (B, K) with its weight (B, K)."""
+
+    ids: Tensor
+    is_image: Tensor
+    rows: Tensor
+    targets: Tensor
+    weights: Tensor
+    low: Tensor | None  # (P, 3, s, s): the pictures of the conversations that have one, in order
+    high: Tensor | None
+    answers: tuple[Answer, ...]
+
+
+def batch_from(conversations: Sequence[Conversation], pictures: Sequence[Pixels], has_high: bool) -> Batch:
+    length = -(-max(len(each.ids) for each in conversations) // MULTIPLE) * MULTIPLE
+    count = max(sum(weight > 0 for weight in each.weights) for each in conversations)
+    ids = np.zeros((len(conversations), length), np.int64)
+    is_image = np.zeros((len(conversations), length), bool)
+    rows, targets = (np.zeros((len(conversations), count), np.int64) for _ in range(2))
+    weights = np.zeros((len(conversations), count), np.float32)
+    answers: list[Answer] = []
+    for index, each in enumerate(conversations):
+        ids[index, : len(each.ids)] = each.ids
+        is_image[index, : len(each.ids)] = each.is_image
+        learnt = [place for place, weight in enumerate(each.weights) if weight > 0 and place > 0]
+        rows[index, : len(learnt)] = [place - 1 for place in learnt]
+        targets[index, : len(learnt)] = [each.ids[place] for place in learnt]
+        weights[index, : len(learnt)] = [each.weights[place] for place in learnt]
+        where = {place: order for order, place in enumerate(learnt)}
+        for (start, stop), question in zip(each.answers, each.questions, strict=True):
+            answers.append(Answer(question, index, where[start], where[stop - 1] + 1))
+    low, high = stacked(pictures, has_high)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        is_image=torch.from_numpy(is_image),
+        rows=torch.from_numpy(rows),
+        targets=torch.from_numpy(targets),
+        weights=torch.from_numpy(weights),
+        low=low,
+        high=high,
+        answers=tuple(answers),
+    )
+
+
+def stacked(pictures: Sequence[Pixels], has_high: bool) -> tuple[Tensor | None, Tensor | None]:
+    if not pictures:
+        return None, None
+    low = torch.from_numpy(np.stack([each.low for each in pictures]))
+    if not has_high:
+        return low, None
+    planes = [each.high for each in pictures if each.high is not None]
+    assert len(planes) == len(pictures), "pictures without a high plane"
+    return low, torch.from_numpy(np.stack(planes))
+
+
+def pixels_of(scene: Scene, spec: PreprocessSpec) -> Pixels:
+    """As the product would see the scene's picture."""
+    assert scene.picture is not None
+    return pixels_from_picture(scene.picture, spec)

@@ -1,0 +1,83 @@
+"""How the demo model is trained: which stages, how long, how hard. One recipe for every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+from demo.sizes import DEMO_HYBRID, DEMO_LOW
+from demo.train.loop import Plan
+from edge_runtime.spec import ModelSpec, Role
+
+LANGUAGE = 0.7  # the papers' share of language in stage 2
+STAGE3_LANGUAGE = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`needs` of a stage are the stages whose weights it starts from, the later ones winning."""
+
+    name: str
+    spec: ModelSpec
+    plans: tuple[Plan, ...]
+    seed: int = 7
+    language: float = LANGUAGE
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def plan(self, stage: str) -> Plan:
+        return next(plan for plan in self.plans if plan.name == stage)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(plan.name for plan in self.plans)
+
+    def mark(self, stage: str) -> str:
+        """Names everything that decides a stage's weights."""
+        before = [self.mark(need) for need in self.needs.get(stage, ())]
+        # The towers and the decoder are learnt apart, so recipes with and without SAM share them.
+        parts = {"siglip": self.spec.low, "sam": self.spec.high, "text": self.spec.decoder}
+        part = parts.get(stage, self.spec)
+        assert part is not None, f"the recipe {self.name} has no {stage}"
+        said = [asdict(part), asdict(self.plan(stage)), self.seed, before]
+        if stage == "stage2":
+            said.append(self.language)
+        text = json.dumps(said, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+PLANS = (
+    Plan("siglip", 800, 64, 1e-3, 200),
+    Plan("sam", 3000, 8, 1.5e-3, 250),
+    Plan("text", 1500, 8, 1.5e-3, 250),
+    Plan("stage1", 300, 8, 2e-3, 100),
+    Plan("stage2", 600, 16, 1e-3, 100),
+    Plan("stage3", 3500, 8, 1e-3, 250),
+)
+NEEDS: dict[str, tuple[str, ...]] = {
+    "stage1": ("siglip", "sam", "text"),
+    "stage2": ("siglip", "sam", "text", "stage1"),
+    "stage3": ("siglip", "sam", "text", "stage1", "stage2"),
+}
+LEARNS: dict[str, tuple[Role, ...]] = {
+    "siglip": ("vision_low",),
+    "sam": ("vision_high",),
+    "text": ("embed", "decoder"),
+    "stage1": ("adaptor",),
+    "stage2": ("adaptor", "embed", "decoder"),
+    "stage3": ("vision_low", "adaptor", "embed", "decoder"),
+}
+HYBRID = Recipe("hybrid", DEMO_HYBRID, PLANS, needs=NEEDS)
+LOW = Recipe(
+    "low",
+    DEMO_LOW,
+    tuple(plan for plan in PLANS if plan.name != "sam"),
+    needs={stage: tuple(need for need in needs if need != "sam") for stage, needs in NEEDS.items()},
+)
+RECIPES = {recipe.name: recipe for recipe in (HYBRID, LOW)}
+
+
+def shortened(recipe: Recipe, steps: int, batch: int) -> Recipe:
+    """The same stages, each only `steps` long: for tests, and for a first look at a machine's speed."""
+    plans = tuple(replace(plan, steps=steps, batch=batch, check_every=steps) for plan in recipe.plans)
+    return replace(recipe, name=f"{recipe.name}-short", plans=plans)

@@ -1,0 +1,113 @@
+"""The papers' three stages: who learns, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from demo.data.generator import PICTURED, scene_of
+from demo.data.split import Split, rng_from_name
+from demo.train.batch import Batch, batch_from, pixels_of
+from demo.train.conversation import Conversation, Writer
+from demo.train.loop import Figures
+from demo.train.model import Learner, answer_loss
+from demo.train.reading import Score, share_right
+from edge_runtime.preprocess import Pixels
+from edge_runtime.spec import Role
+
+MOST_QUESTIONS = 8
+CHECKED = 60  # pictures of a check
+
+
+class StageTask:
+    """Conversations about pictures, and a share of conversations without any."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        writer: Writer,
+        name: str,
+        learns: Sequence[Role],
+        seed: int,
+        batch: int,
+        language: Mixture,
+        describing: float,
+    ) -> None:
+        self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
+        self.learns, self.language, self.describing = learns, language, describing
+        self.learnt = learner.learn(learns)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {role: self.learner.roles[role] for role in self.learns}
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        return self.learnt
+
+    def loss(self, step: int) -> tuple[Tensor, Figures]:
+        share = self.language.at(step)
+        batch = self.drawn("train", step, self.batch, share, self.describing)
+        logits = self.logits(batch)
+        loss = answer_loss(logits, batch.targets, batch.weights)
+        return loss, {"answers": share_right(logits, batch), "language": share}
+
+    @torch.no_grad()
+    def check(self) -> Figures:
+        score = Score()
+        for step in range(CHECKED // 20):
+            batch = self.drawn("validation", step, 20, 0.0, 0.0)
+            score.add(self.logits(batch), batch)
+        return score.figures()
+
+    def logits(self, batch: Batch) -> Tensor:
+        seen = None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
+        return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch.rows)
+
+    def drawn(self, split: Split, step: int, count: int, language: float, describing: float) -> Batch:
+        rng = rng_from_name(self.seed, self.name, split, step)
+        conversations: list[Conversation] = []
+        pictures: list[Pixels] = []
+        spec = self.learner.spec
+        for index in range(step * count, (step + 1) * count):
+            if rng.random() < language:
+                kinds = PICTURED if rng.random() < 0.5 else ("dialogue",)
+                scene = scene_of(self.seed, split, index, kinds)
+                conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS))
+            else:
+                scene = scene_of(self.seed, split, index, SHARES)
+                is_describing = bool(rng.random() < describing)
+                conversations.append(self.writer.about_picture(scene, rng, MOST_QUESTIONS, is_describing))
+                pictures.append(pixels_of(scene, spec.preprocess))
+        return batch_from(conversations, pictures, spec.high is not None)
+
+
+class Mixture:
+    """The share of language: sinks from 1 to `final` over the first `warm_up` steps (modality warm-up)."""
+
+    def __init__(self, final: float, warm_up: int) -> None:
+        self.final, self.warm_up = final, warm_up
+
+    def at(self, step: int) -> float:
+        if step >= self.warm_up:
+            return self.final
+        return 1.0 - (1.0 - self.final) * step / self.warm_up
+
+
+# Makers take turns; shapes and codes hold several of the tasks each.
+SHARES = (
+    "shapes",
+    "codes",
+    "meters",
+    "shapes",
+    "codes",
+    "receipts",
+    "charts",
+    "shapes",
+    "codes",
+    "tables",
+    "gauges",
+    "codes",
+    "clocks",
+    "price_tags",
+)

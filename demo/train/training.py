@@ -1,0 +1,121 @@
+"""The whole training: each stage from the weights of those before it, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from demo.data.generator import PICTURED, scene_of
+from demo.data.scene import Scene
+from demo.tokenizer import tokenizer_json_from_corpus
+from demo.train.conversation import DESCRIBE, Writer
+from demo.train.loop import Plan, Task, run_stage
+from demo.train.model import Learner
+from demo.train.recipe import LEARNS, STAGE3_LANGUAGE, Recipe
+from demo.train.stages import Mixture, StageTask
+from demo.train.state import State, load_state
+from demo.train.towers import SamTask, SiglipTask, TextTask
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.progress import Progress
+from edge_runtime.prompt import PromptFormat
+from edge_runtime.spec import Role
+from edge_runtime.tokenizer import Tokenizer
+
+TOKENIZER = "tokenizer.json"
+CORPUS_SCENES = 3000
+WARM_UP = 0.3  # of stage 2, over which the share of language sinks
+
+
+class Trainer:
+    """One recipe in one folder; stages whose state is finished are not done again."""
+
+    def __init__(self, recipe: Recipe, folder: Path, progress: Progress, tell: Callable[[str], None]) -> None:
+        self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
+        self.tokenizer = tokenizer_in(folder, recipe)
+        spec = recipe.spec
+        self.writer = Writer(PromptFormat(self.tokenizer, spec.prompt, spec.image_tokens))
+
+    def path(self, stage: str) -> Path:
+        """Stages that do not know of the high tower are shared between the recipes of one folder."""
+        is_shared = stage in ("siglip", "text", "sam")
+        return self.folder / (f"{stage}.state" if is_shared else f"{self.recipe.name}-{stage}.state")
+
+    def run(self, stage: str) -> State:
+        """Trains a stage to its end; the stages it needs must be at theirs."""
+        learner = self.learner_before(stage)
+        plan = self.recipe.plan(stage)
+        task = self.task(stage, plan, learner)
+        state = run_stage(plan, task, self.path(stage), self.recipe.mark(stage), self.progress, self.tell)
+        self.tell(f"{stage} done after {state['step']} steps")
+        return state
+
+    def learner_before(self, stage: str) -> Learner:
+        learner = Learner(self.recipe.spec, self.recipe.seed)
+        for need in self.recipe.needs.get(stage, ()):
+            for role, tensors in self.learnt(need).items():
+                learner.take(role, tensors)
+        return learner
+
+    def finished(self) -> Learner:
+        """The model after the last stage."""
+        last = self.recipe.stages[-1]
+        learner = self.learner_before(last)
+        for role, tensors in self.learnt(last).items():
+            learner.take(role, tensors)
+        return learner
+
+    def learnt(self, stage: str) -> Mapping[Role, Mapping[str, Tensor]]:
+        state = load_state(self.path(stage), self.recipe.mark(stage))
+        if state is None or state["step"] < self.recipe.plan(stage).steps:
+            fix = f"run the stage {stage} first"
+            raise EdgeVLError(
+                "EVL-TRAIN-ORDER", f"the stage {stage} is not finished", "later stages start from it", fix
+            )
+        return {role: state["modules"][role] for role in LEARNS[stage]}
+
+    def log(self, stage: str) -> list[tuple[int, dict[str, float]]]:
+        state = load_state(self.path(stage), self.recipe.mark(stage))
+        return [] if state is None else state["log"]
+
+    def task(self, stage: str, plan: Plan, learner: Learner) -> Task:
+        seed, batch = self.recipe.seed, plan.batch
+        if stage == "siglip":
+            return SiglipTask(learner, self.writer, seed, batch)
+        if stage == "sam":
+            return SamTask(learner, seed, batch)
+        if stage == "text":
+            return TextTask(learner, self.writer, seed, batch)
+        mixtures = {
+            "stage1": (Mixture(0.0, 0), 0.5),
+            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.5),
+            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.0),
+        }
+        mixture, describing = mixtures[stage]
+        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, mixture, describing)
+
+
+def tokenizer_in(folder: Path, recipe: Recipe) -> Tokenizer:
+    """The folder's tokenizer, made from the training texts where there is none yet."""
+    path = folder / TOKENIZER
+    if not path.exists():
+        partial = folder / (TOKENIZER + ".partial")
+        text = tokenizer_json_from_corpus(corpus(recipe.seed), recipe.spec.decoder.vocab)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    return Tokenizer.open(path)
+
+
+def corpus(seed: int) -> list[str]:
+    """Every text of the first training scenes."""
+    lines = [DESCRIBE]
+    for index in range(CORPUS_SCENES):
+        for kinds in (PICTURED, ("dialogue",)):
+            lines += texts_of(scene_of(seed, "train", index, kinds))
+    return lines
+
+
+def texts_of(scene: Scene) -> list[str]:
+    said = [line for each in scene.questions for line in (each.text, " " + each.answer)]
+    return [" " + scene.caption, " " + scene.words, *said]

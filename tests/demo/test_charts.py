@@ -1,0 +1,142 @@
+"""Every answer about a chart follows from the marks of its bars, its axis and its letters."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from demo.data.charts import CHINESE, COLOURS, NAMES, charts_scene, colour_pairs
+from demo.data.scene import CANVAS, Box, Scene
+from demo.data.shapes import colours_key
+from demo.data.split import Split, rng_from_name, split_of
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[Split, list[Scene]]:
+    return {split: [charts_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
+
+
+def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
+    return [scene for some in scenes.values() for scene in some]
+
+
+def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
+    """What the pattern caught in the questions that match it, and their answers."""
+    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
+    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
+
+
+def test_the_same_name_makes_the_same_scene() -> None:
+    one, other = (charts_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
+    assert one.picture is not None and other.picture is not None
+    assert one.picture.tobytes() == other.picture.tobytes()
+    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
+
+
+def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
+    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
+    assert min(min(box) for box in boxes) >= 2
+    assert max(max(box) for box in boxes) <= CANVAS - 2
+
+
+def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        texts = [question.text for question in scene.questions]
+        assert len(texts) == len(set(texts)) >= 6
+        assert {question.task for question in scene.questions} == {"chart"}
+
+
+def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
+    captions = [scene.caption for scene in every(scenes)]
+    assert max(len(caption.split()) for caption in captions) <= 20
+    assert len(set(captions)) > 0.95 * len(captions)
+
+
+Bar = tuple[str, str, int]  # letter, colour, value
+
+
+def middle(box: Box) -> tuple[float, float]:
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def bars(scene: Scene) -> list[Bar]:
+    """From the marks: the tops of the bars between the 0 and the 8 of the axis, the letters by their place."""
+    axis = {mark.label: middle(mark.box)[1] for mark in scene.marks if mark.label in "268"}
+    unit = (axis["2"] - axis["8"]) / 6
+    letters = [mark for mark in scene.marks if mark.label in "ABCDE"]
+    tops = [mark for mark in scene.marks if mark.label.endswith("bar top")]
+    found = []
+    for letter, top in zip(letters, tops, strict=True):
+        (x, y), below = middle(top.box), middle(letter.box)
+        assert abs(x - below[0]) < 1 and below[1] > y
+        found.append((letter.label, top.label.split()[0], round(2 + (axis["2"] - y) / unit)))
+    return found
+
+
+def test_the_bars_have_the_colours_of_their_marks(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        pixels = np.asarray(scene.picture).astype(int)
+        for mark in scene.marks:
+            if mark.label.endswith("bar top"):
+                x, y = (round(value) for value in middle(mark.box))
+                off = np.abs(pixels[y + 3, x] - COLOURS[mark.label.split()[0]])
+                paper = np.abs(pixels[y - 3, x] - COLOURS[mark.label.split()[0]])
+                assert off.max() < 10 < paper.max()
+
+
+def test_values_and_colours_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        values = answers(scene, r"(?:what is the value of (?:bar )?|how tall is bar )?([A-E])(?:\?|是多少？)")
+        assert values == [(letter, str(value)) for letter, _, value in bars(scene)]
+        names = answers(scene, r"what (?:colour is|is the colour of) bar ([A-E])\?")
+        names += answers(scene, "([A-E])是什么颜色？")
+        words = {letter: (colour, CHINESE[colour]) for letter, colour, _ in bars(scene)}
+        assert len(names) == len(words) and all(answer in words[letter] for letter, answer in names)
+        which = answers(scene, r"(?:which bar is|what letter is below the) (\w+)(?: bar)?\?")
+        assert which == [(colour, letter) for letter, colour, _ in bars(scene)]
+
+
+def test_comparisons_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        value = {letter: height for letter, _, height in bars(scene)}
+        (tallest,) = answers(scene, "(?:which bar is|what is) the tallest(?: bar)?[?]")
+        (shortest,) = answers(scene, "(?:which bar is|what is) the shortest(?: bar)?[?]")
+        assert [key for key in value if value[key] == max(value.values())] == [tallest[1]]
+        assert [key for key in value if value[key] == min(value.values())] == [shortest[1]]
+        ((pair, told),) = answers(scene, "is (.* taller than .*)[?]")
+        one, other = re.findall("[A-E]", pair)
+        assert value[one] != value[other] and (value[one] > value[other]) == (told == "yes")
+
+
+def test_answers_are_balanced(scenes: dict[Split, list[Scene]]) -> None:
+    taller = Counter(answer for scene in every(scenes) for _, answer in answers(scene, "is .* taller .*"))
+    assert min(taller["yes"], taller["no"]) > 0.4 * taller.total()
+    count = Counter(len(bars(scene)) for scene in every(scenes))
+    assert set(count) == {3, 4, 5} and min(count.values()) > 0.25 * count.total()
+    values = Counter(value for scene in every(scenes) for _, _, value in bars(scene))
+    assert set(values) == set(range(1, 11)) and max(values.values()) < 0.15 * values.total()
+
+
+def test_colours_and_values_belong_to_the_split(scenes: dict[Split, list[Scene]]) -> None:
+    for split, some in scenes.items():
+        for scene in some:
+            rows = bars(scene)
+            assert split_of("colours", colours_key(rows[0][1], rows[1][1])) == split
+            assert split_of("chart values", "-".join(str(value) for _, _, value in rows)) == split
+
+
+def test_pairs_of_parts_belong_to_one_split_only() -> None:
+    sets = [set(colour_pairs(split, "gauges", NAMES, NAMES)) for split in SPLITS]
+    assert sum(map(len, sets)) == len(set().union(*sets)) == len(NAMES) ** 2
+
+
+def test_no_training_pair_of_parts_is_a_pair_of_another_split() -> None:
+    assert all(
+        split_of("colours", colours_key(*pair)) == "train"
+        for pair in colour_pairs("train", "gauges", NAMES, NAMES)
+    )

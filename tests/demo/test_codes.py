@@ -1,0 +1,146 @@
+"""What the signs and the small print say is what was drawn, and no set ever shows another's strings."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from demo.data.canvas import SMALL_PITCH
+from demo.data.codes import KEYS, PANELS, codes_scene, drawn_colours
+from demo.data.scene import Scene
+from demo.data.shapes import colours_key
+from demo.data.split import rng_from_name, split_of
+from demo.data.strings import ALPHABET, GOODS, WORDS, words_of
+from tests.demo.printed_lines import SPLITS, check_sound, glyphs_of, made, printed_lines
+
+Scenes = dict[str, list[Scene]]
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Scenes:
+    return {split: made(codes_scene, split, 250) for split in SPLITS}
+
+
+def large_of(scene: Scene) -> list[str]:
+    return [text for text, box in printed_lines(scene) if box[3] - box[1] >= 24]
+
+
+def small_of(scene: Scene) -> list[str]:
+    return [text for text, box in printed_lines(scene) if box[3] - box[1] < 24]
+
+
+def test_the_same_numbers_give_the_same_scene() -> None:
+    one, other = (codes_scene(rng_from_name(3, "codes", 5), "train") for _ in range(2))
+    assert one.picture is not None
+    assert other.picture is not None
+    assert one.picture.tobytes() == other.picture.tobytes()
+    assert (one.questions, one.marks, one.words) == (other.questions, other.marks, other.words)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_nothing_is_cut_or_covered(scenes: Scenes, split: str) -> None:
+    for scene in scenes[split]:
+        check_sound(scene)
+
+
+def test_large_print_is_large_and_small_print_small(scenes: Scenes) -> None:
+    for scene in scenes["train"]:
+        for mark in glyphs_of(scene):
+            width, height = mark.box[2] - mark.box[0], mark.box[3] - mark.box[1]
+            large = 24 <= width <= 40.01 and height >= 24
+            assert large or (abs(width - SMALL_PITCH) < 0.01 and height < 8)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_code_and_word_is_of_its_set(scenes: Scenes, split: str) -> None:
+    for scene in scenes[split]:
+        for text in large_of(scene) + [line.split()[1] for line in small_of(scene)]:
+            assert 4 <= len(text) <= 6
+            if text in WORDS:
+                assert split_of("word", text) == split
+            else:
+                assert set(text) <= set(ALPHABET)
+                assert split_of("code", text) == split
+
+
+def test_two_panels_are_a_pair_of_the_set(scenes: Scenes) -> None:
+    seen = 0
+    for split in SPLITS:
+        for scene in scenes[split]:
+            colours = [mark.label.split()[0] for mark in scene.marks if mark.label.endswith(" sign")]
+            if len(colours) == 2:
+                assert split_of("colours", colours_key(*colours)) == split
+                seen += 1
+    assert seen > 30
+
+
+def test_answers_about_the_small_print_are_its_lines(scenes: Scenes) -> None:
+    for scene in scenes["train"]:
+        lines = small_of(scene)
+        values = dict(line.split() for line in lines)
+        assert set(values) <= set(KEYS)
+        asked = {
+            question.text: question.answer for question in scene.questions if question.task == "small_print"
+        }
+        assert bool(asked) == bool(lines)
+        for text, answer in asked.items():
+            if key := re.fullmatch(r"(?:what is the|what does the|read the) ([A-Z]+)(?: say\?|\?|\.)", text):
+                assert answer == values[key[1]]
+            elif "first" in text or "last" in text:
+                assert answer == lines[0 if "first" in text else -1]
+            else:
+                assert [answer] == lines
+
+
+def test_answers_about_the_signs_are_their_text(scenes: Scenes) -> None:
+    for scene in scenes["train"]:
+        large = large_of(scene)
+        signs = [(mark.label.split()[0], mark.box) for mark in scene.marks if mark.label.endswith(" sign")]
+        rows = {text: box for text, box in printed_lines(scene) if text in large}
+        for question in scene.questions:
+            if question.task != "code":
+                continue
+            which, *what = re.findall(r"the (\w+) (\w+)", question.text)[0]
+            if which in PANELS:
+                box = dict(signs)[which]
+                row = rows[question.answer]
+                assert box[0] < row[0] and box[1] < row[1] and row[2] < box[2] and row[3] < box[3]
+            elif which == "large":
+                same = [text for text in large if what == ["sign"] or (text in WORDS) == (what == ["word"])]
+                assert same == [question.answer]
+            else:
+                assert question.answer == large[0 if which == "top" else 1]
+                assert len(large) == 2
+                assert rows[large[0]][1] < rows[large[1]][1]
+
+
+def test_the_words_tell_everything_that_is_asked(scenes: Scenes) -> None:
+    for scene in scenes["validation"]:
+        for question in scene.questions:
+            assert question.answer in scene.words
+
+
+def test_scenes_with_either_print_alone_and_with_both_are_common(scenes: Scenes) -> None:
+    kinds = [(bool(large_of(scene)), bool(small_of(scene))) for scene in scenes["train"]]
+    for kind in ((True, False), (False, True), (True, True)):
+        assert kinds.count(kind) > 25
+
+
+def test_symbols_are_spread_evenly() -> None:
+    scenes = made(codes_scene, "train", 300)
+    text = "".join(line.split()[1] for scene in scenes for line in small_of(scene))
+    for symbol in ALPHABET:
+        assert abs(text.count(symbol) / len(text) - 1 / len(ALPHABET)) < 0.015
+
+
+def test_goods_are_no_words_of_the_signs() -> None:
+    assert not set(GOODS) & set(WORDS)
+    assert sorted(len(words_of(split)) > 10 for split in SPLITS) == [True] * 3
+
+
+def test_every_split_has_pairs_of_panels() -> None:
+    for split in SPLITS:
+        colours = drawn_colours(np.random.default_rng(0), split, 2)
+        assert split_of("colours", colours_key(*colours)) == split

@@ -1,0 +1,143 @@
+"""Readings and red zones can be told from the marks and from the pixels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from math import atan2, degrees, hypot, radians
+
+import numpy as np
+import pytest
+
+from demo.data.gauges import START_DEGREES, SWEEP_DEGREES, gauges_scene
+from demo.data.scene import CANVAS, Box, Scene
+from demo.data.split import Split, rng_from_name
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[Split, list[Scene]]:
+    return {split: [gauges_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
+
+
+def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
+    return [scene for some in scenes.values() for scene in some]
+
+
+def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
+    """What the pattern caught in the questions that match it, and their answers."""
+    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
+    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
+
+
+def test_the_same_name_makes_the_same_scene() -> None:
+    one, other = (gauges_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
+    assert one.picture is not None and other.picture is not None
+    assert one.picture.tobytes() == other.picture.tobytes()
+    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
+
+
+def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
+    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
+    assert min(min(box) for box in boxes) >= 2
+    assert max(max(box) for box in boxes) <= CANVAS - 2
+
+
+def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        texts = [question.text for question in scene.questions]
+        assert len(texts) == len(set(texts)) >= 6
+        assert {question.task for question in scene.questions} == {"gauge"}
+
+
+def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
+    captions = [scene.caption for scene in every(scenes)]
+    assert max(len(caption.split()) for caption in captions) <= 20
+    assert len(set(captions)) > 0.85 * len(captions)
+
+
+def middle(box: Box) -> tuple[float, float]:
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def needles(scene: Scene) -> list[tuple[tuple[float, float], float, float]]:
+    """Centre, angle clockwise from the top, and length of every needle, from the marks."""
+    centres = [middle(mark.box) for mark in scene.marks if mark.label == "dial centre"]
+    tips = [middle(mark.box) for mark in scene.marks if mark.label == "needle tip"]
+    return [
+        (
+            centre,
+            degrees(atan2(tip[0] - centre[0], centre[1] - tip[1])),
+            hypot(tip[0] - centre[0], tip[1] - centre[1]),
+        )
+        for centre, tip in zip(centres, tips, strict=True)
+    ]
+
+
+def share_of_scale(angle: float) -> float:
+    return (angle - START_DEGREES) / SWEEP_DEGREES
+
+
+def end_of_scale(scene: Scene) -> int:
+    return 100 if "100" in "".join(mark.label for mark in scene.marks) else 10
+
+
+def is_red_around(scene: Scene, centre: tuple[float, float], angle: float, distance: float) -> bool:
+    """Whether the band behind the needle's tip is red a little before or after it."""
+    pixels = np.asarray(scene.picture).astype(int)
+    for aside in (-4.0, 4.0):
+        turn = radians(angle + aside)
+        x, y = centre[0] + distance * np.sin(turn), centre[1] - distance * np.cos(turn)
+        red, green, blue = pixels[round(y), round(x)]
+        if red > 150 and green < 80 and blue < 80:
+            return True
+    return False
+
+
+def test_the_reading_follows_from_the_marked_needle(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        asked = answers(scene, r"(?:what does|read) the (?:\w+ )?gauge(?: show\?|\.)")
+        expected = [round(share_of_scale(angle) * end_of_scale(scene), 6) for _, angle, _ in needles(scene)]
+        assert [float(answer) for _, answer in asked] == expected
+
+
+def test_the_zone_is_red_where_the_answer_says_so(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        asked = answers(scene, r"is (?:the needle of )?the (?:\w+ )?gauge in the red zone\?")
+        seen = [is_red_around(scene, centre, angle, length + 1.5) for centre, angle, length in needles(scene)]
+        assert [answer == "yes" for _, answer in asked] == seen
+
+
+def test_the_gauge_that_shows_more_is_on_the_side_of_the_answer(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        for _, side in answers(scene, "which gauge shows more[?]"):
+            first, second = needles(scene)
+            names = ("left", "right") if side in ("left", "right") else ("top", "bottom")
+            axis = 0 if names[0] == "left" else 1
+            assert first[0][axis] < second[0][axis]
+            assert side == names[int(second[1] > first[1])]
+
+
+def test_yes_is_as_frequent_as_no_and_one_gauge_as_two(scenes: dict[Split, list[Scene]]) -> None:
+    for pattern in ("is .* red zone[?]", "does .* show more than .*", "how many gauges .*"):
+        told = Counter(answer for scene in every(scenes) for _, answer in answers(scene, pattern))
+        assert len(told) == 2 and min(told.values()) > 0.4 * told.total(), (pattern, told)
+
+
+def test_no_reading_is_much_more_frequent_than_others(scenes: dict[Split, list[Scene]]) -> None:
+    told = Counter(
+        answer for scene in scenes["train"] for _, answer in answers(scene, r"(?:what does|read) the .*")
+    )
+    assert len(told) > 20 and max(told.values()) < 0.15 * told.total()
+
+
+def test_a_needle_and_a_frame_of_one_set_never_meet_in_another(
+    scenes: dict[Split, list[Scene]],
+) -> None:
+    looks = [
+        {look for scene in some for look in re.findall(r"with (\w+ frame and \w+ needle)", scene.words)}
+        for some in scenes.values()
+    ]
+    assert not (looks[0] & looks[1] or looks[0] & looks[2] or looks[1] & looks[2])
+    assert all(len(some) >= 6 for some in looks)

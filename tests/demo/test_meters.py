@@ -1,0 +1,130 @@
+"""What a meter shows is what its lit segments spell, and no set shows a number of another."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from demo.data.meters import LIT, SEGMENTS, meters_scene
+from demo.data.scene import CANVAS, Box, Scene
+from demo.data.split import Split, rng_from_name, split_of
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[Split, list[Scene]]:
+    return {split: [meters_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
+
+
+def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
+    return [scene for some in scenes.values() for scene in some]
+
+
+def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
+    """What the pattern caught in the questions that match it, and their answers."""
+    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
+    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
+
+
+def test_the_same_name_makes_the_same_scene() -> None:
+    one, other = (meters_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
+    assert one.picture is not None and other.picture is not None
+    assert one.picture.tobytes() == other.picture.tobytes()
+    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
+
+
+def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
+    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
+    assert min(min(box) for box in boxes) >= 2
+    assert max(max(box) for box in boxes) <= CANVAS - 2
+
+
+def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        texts = [question.text for question in scene.questions]
+        assert len(texts) == len(set(texts)) >= 6
+        assert {question.task for question in scene.questions} == {"meter"}
+
+
+def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
+    captions = [scene.caption for scene in every(scenes)]
+    assert max(len(caption.split()) for caption in captions) <= 20
+    assert len(set(captions)) > 0.95 * len(captions)
+
+
+def readings(scene: Scene) -> dict[str, str]:
+    """From the marks alone: a meter's name comes before what it shows."""
+    text = "".join(mark.label for mark in scene.marks)
+    return dict(re.findall(r"([A-Z]+)([-.0-9]+)", text))
+
+
+def lit_segments(scene: Scene, box: Box, colour: str) -> set[str]:
+    """Which of a digit's segments have the colour of light in the picture."""
+    assert scene.picture is not None
+    left, top, right, bottom = box
+    inset, middle = 0.065 * (bottom - top), (left + right) / 2
+    upper, lower = top + (bottom - top) / 4 + 1, bottom - (bottom - top) / 4 - 1
+    points = {
+        "a": (middle, top + inset),
+        "b": (right - inset, upper),
+        "c": (right - inset, lower),
+        "d": (middle, bottom - inset),
+        "e": (left + inset, lower),
+        "f": (left + inset, upper),
+        "g": (middle, (top + bottom) / 2),
+    }
+    lit = set()
+    for name, (x, y) in points.items():
+        pixel = scene.picture.getpixel((round(x), round(y)))
+        assert isinstance(pixel, tuple)
+        if max(abs(a - b) for a, b in zip(pixel, LIT[colour], strict=True)) < 40:
+            lit.add(name)
+    return lit
+
+
+def test_the_answer_is_what_the_marked_glyphs_spell(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        shown = readings(scene)
+        asked = answers(scene, r"(?:what does|read) the ([A-Z]+ )?meter(?: show\?|\.)")
+        assert len(asked) == len(shown) or "电表显示多少？" in [question.text for question in scene.questions]
+        for name, answer in asked:
+            assert answer == (shown[name.strip()] if name else next(iter(shown.values())))
+
+
+def test_the_segments_of_every_digit_are_lit_in_the_picture(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in scenes["train"][:40]:
+        colours = iter(re.findall(r"(\w+) digits", scene.words))
+        colour = ""
+        for before, mark in zip([None, *scene.marks], scene.marks, strict=False):
+            if mark.label in "-.0123456789" and (before is None or before.label.isalpha()):
+                colour = next(colours)
+            if mark.label.isdigit():
+                assert lit_segments(scene, mark.box, colour) == set(SEGMENTS[mark.label]), mark
+
+
+def test_the_meter_that_shows_more_has_the_larger_number(scenes: dict[Split, list[Scene]]) -> None:
+    asked = [
+        (scene, name) for scene in every(scenes) for _, name in answers(scene, "which meter shows more[?]")
+    ]
+    assert len(asked) > 100
+    for scene, name in asked:
+        shown = {key: float(value) for key, value in readings(scene).items()}
+        assert len(shown) == 2 and shown[name] == max(shown.values()) > min(shown.values())
+
+
+def test_numbers_of_one_set_are_never_shown_in_another(scenes: dict[Split, list[Scene]]) -> None:
+    for split, some in scenes.items():
+        for scene in some:
+            assert {split_of("number", number) for number in readings(scene).values()} == {split}
+
+
+def test_one_and_two_meters_and_yes_and_no_are_as_frequent(scenes: dict[Split, list[Scene]]) -> None:
+    counts = Counter(len(readings(scene)) for scene in every(scenes))
+    assert set(counts) == {1, 2} and min(counts.values()) > 140
+    told = Counter(
+        answer for scene in every(scenes) for _, answer in answers(scene, "does the .* meter show more .*")
+    )
+    assert set(told) == {"yes", "no"} and min(told.values()) > 0.4 * told.total()
