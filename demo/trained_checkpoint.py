@@ -25,11 +25,11 @@ State = Mapping[Role, Mapping[str, Tensor]]  # every role's parameters by canoni
 
 
 def write_trained_checkpoint(spec: ModelSpec, state: State, tokenizer: str, out: Path) -> None:
-    """Writes `out`, which must not exist, in fp16. Equal weights give equal bytes."""
+    """Writes `out`, which must not exist; weights are stored in fp16. Equal weights give equal bytes."""
     tensors = tensors_from_state(spec, state)
     with staged_folder(out) as folder:
         for name, content in files_from_spec(spec, "transformers").items():
-            document = content | ({"dtype": "float16"} if name == "config.json" else {})
+            document = content | ({"dtype": "float32"} if name == "config.json" else {})
             (folder / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         for name, text in tokenizer_files(tokenizer, spec.image_tokens).items():
             (folder / name).write_text(text, encoding="utf-8")

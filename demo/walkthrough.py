@@ -1,16 +1,15 @@
-"""The whole way, step by step: a checkpoint, its bundle, the proof, and questions about a picture."""
+"""The whole way, step by step: the demo checkpoint, its bundle, the proof, and questions about pictures."""
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
-
-from demo.random_checkpoint import write_random_checkpoint
-from demo.sizes import SIZES
+from demo.samples import FOLDER, Sample, samples
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -19,9 +18,10 @@ from edge_runtime.progress import Progress
 from edge_runtime.request import Request
 from export.checkpoint import Checkpoint
 from export.exporter import export_bundle
+from export.options import ExportOptions
 from export.parity import parity_of, synthetic_pictures
 
-QUESTIONS = ("What can be seen?", "And which colour is it?")
+CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
 NOT_YET = ("calibrate", "build")
 
@@ -53,24 +53,27 @@ class Lap:
 
 
 def walk(folder: Path, progress: Progress) -> Iterator[Step]:
-    """Each step as it is done; checkpoint, bundle and picture stay in `folder`."""
+    """Each step as it is done; checkpoint, bundle and pictures stay in `folder`."""
     lap = Lap()
-    checkpoint, out, picture = folder / "checkpoint", folder / "bundle", folder / "picture.png"
-    write_random_checkpoint(SIZES["tiny"], checkpoint, "original", "float32")
-    yield Step(
-        "prepare",
-        "a tiny checkpoint with RANDOM weights, hybrid as DeepSeek-VL 7B",
-        lap.seconds(),
-        details=("no trained demo model ships yet: the answers below are noise, the machinery is real",),
-    )
-    manifest = export_bundle(checkpoint, out, progress=progress)
+    checkpoint, out, pictures = folder / "checkpoint", folder / "bundle", folder / "pictures"
+    shutil.copytree(CHECKPOINT, checkpoint)
+    shutil.copytree(FOLDER, pictures)
+    yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
+    manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
     size = sum(entry.bytes for entry in manifest.files)
-    yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp16", lap.seconds())
+    yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())
     for name in NOT_YET:
         yield Step(name, "skipped: not part of edge-vl yet", 0.0)
     yield verified(checkpoint, out, progress, lap)
-    sample_picture().save(picture)
-    yield from asked(out, picture, lap)
+    yield from asked(out, pictures, lap)
+
+
+def described(checkpoint: Path) -> str:
+    with Checkpoint.open(checkpoint) as opened:
+        count = sum(math.prod(tensor.shape) for tensor in opened.tensors.values())
+    return (
+        f"the demo checkpoint: {count / 1e6:.1f} million parameters, hybrid as DeepSeek-VL 7B, really trained"
+    )
 
 
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
@@ -85,30 +88,22 @@ def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
     return Step("verify", verdict, lap.seconds(), report.is_passed, tuple(details))
 
 
-def asked(out: Path, picture: Path, lap: Lap) -> Iterator[Step]:
+def asked(out: Path, pictures: Path, lap: Lap) -> Iterator[Step]:
     with load(out) as assistant:
-        chat = assistant.chat()
-        for index, question in enumerate(QUESTIONS):
-            image = picture if index == 0 else None
-            answer = chat.ask(question, image, Request(max_tokens=ANSWER_TOKENS))
-            yield Step("ask", f"{question!r}", lap.seconds(), details=answer_details(answer, image))
+        for sample in samples():
+            request = Request(max_tokens=ANSWER_TOKENS)
+            answer = assistant.ask(sample.question, pictures / sample.picture, request=request)
+            verdict = "right" if answer.text.strip() == sample.answer else "not as expected"
+            summary = f"{sample.picture}: {sample.question!r}"
+            yield Step("ask", summary, lap.seconds(), details=answer_details(answer, sample, verdict))
 
 
-def answer_details(answer: Answer, image: Path | None) -> tuple[str, ...]:
+def answer_details(answer: Answer, sample: Sample, verdict: str) -> tuple[str, ...]:
     times = ", ".join(f"{stage} {spent:.0f}" for stage, spent in answer.timings_ms.items())
     usage = answer.usage
-    shown = f"picture: {image.name}" if image else "the same picture, still in the cache"
     return (
-        shown,
-        f"answer: {answer.text!r}",
+        f"answer: {answer.text!r}, expected: {sample.answer!r} ({verdict})",
         f"{usage.prompt_tokens} prompt tokens ({usage.image_tokens} of pictures, {usage.cached_tokens} cached),"
         f" {usage.completion_tokens} new at {answer.tokens_per_s:.0f}/s",
         f"ms: {times}",
     )
-
-
-def sample_picture() -> Image.Image:
-    """A red disc on blue."""
-    picture = Image.new("RGB", (320, 240), (30, 60, 160))
-    ImageDraw.Draw(picture).ellipse((90, 50, 230, 190), fill=(200, 30, 30))
-    return picture

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from demo.train.loop import SAVE_SECONDS
 from demo.train.recipe import LANGUAGE, RECIPES, shortened
 from demo.train.training import Trainer
 from edge_runtime.errors import EdgeVLError
@@ -23,6 +25,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--language", type=float, default=LANGUAGE, help="final share of language in stage 2")
     parser.add_argument("--threads", type=int, default=1, help="other numbers give other roundings")
+    parser.add_argument("--save-seconds", type=float, default=SAVE_SECONDS, help="between saved states")
     parser.add_argument("--steps", type=int, help="a short run: so many steps of every stage")
     parser.add_argument("--batch", type=int, default=4, help="with --steps")
     return parser.parse_args()
@@ -38,12 +41,14 @@ def main() -> int:
 
     try:
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        recipe = RECIPES[arguments.recipe]
+        recipe = replace(RECIPES[arguments.recipe], language=arguments.language)
         if arguments.steps:
             recipe = shortened(recipe, arguments.steps, arguments.batch)
-        trainer = Trainer(recipe, arguments.folder, lambda *_: None, tell)
+        trainer = Trainer(recipe, arguments.folder, lambda *_: None, tell, arguments.save_seconds)
         for stage in arguments.stage or recipe.stages:
             trainer.run(stage)
+        if not arguments.stage:
+            trainer.finish()
     except EdgeVLError as error:
         print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
         return error.exit_status

@@ -53,7 +53,13 @@ class Plan:
 
 
 def run_stage(
-    plan: Plan, task: Task, path: Path, recipe: str, progress: Progress, tell: Callable[[str], None]
+    plan: Plan,
+    task: Task,
+    path: Path,
+    recipe: str,
+    progress: Progress,
+    tell: Callable[[str], None],
+    save_seconds: float = SAVE_SECONDS,
 ) -> State:
     """Goes on from `path` where there is a state; ends with the state of the last step, saved."""
     optimizer = optimizer_of(task.parameters(), plan)
@@ -83,7 +89,7 @@ def run_stage(
             tell(f"{plan.name} {step}/{plan.steps}: " + spelled(figures))
         log.append((step, figures))
         progress(f"{plan.name}, step", step, plan.steps)
-        if step == plan.steps or time.monotonic() - saved > SAVE_SECONDS:
+        if step == plan.steps or time.monotonic() - saved > save_seconds:
             state = state_of(task, optimizer, step, log, recipe)
             save_state(path, state)
             saved = time.monotonic()

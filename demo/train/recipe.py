@@ -51,8 +51,8 @@ PLANS = (
     Plan("sam", 3000, 8, 1.5e-3, 250),
     Plan("text", 1500, 8, 1.5e-3, 250),
     Plan("stage1", 300, 8, 2e-3, 100),
-    Plan("stage2", 600, 16, 1e-3, 100),
-    Plan("stage3", 3500, 8, 1e-3, 250),
+    Plan("stage2", 400, 16, 1e-3, 100),
+    Plan("stage3", 2600, 8, 1e-3, 200),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),

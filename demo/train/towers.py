@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
-from demo.data.scene import Scene
+from demo.data.practice import practice_page
+from demo.data.scene import Mark, Scene
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import batch_from, pixels_of
 from demo.train.contrast import MOST_WORDS, Contrast, pairwise_sigmoid_loss, retrieval_accuracy
@@ -19,9 +21,11 @@ from demo.train.labels import CLASSES
 from demo.train.loop import Figures
 from demo.train.model import Learner, SamMaps, answer_loss
 from demo.train.reading import share_right
+from edge_runtime.preprocess import pixels_from_picture
 from export.modules.sam import SamTower
 
 CHECKED = 32  # scenes of a check
+Lesson = tuple[Image.Image, tuple[Mark, ...]]  # a picture and what lies in it
 
 
 class SamTask:
@@ -46,25 +50,39 @@ class SamTask:
         return self.learnt
 
     def loss(self, step: int) -> tuple[Tensor, Figures]:
-        near, far, labels, edges = self.maps_of("train", range(step * self.batch, (step + 1) * self.batch))
+        indices = range(step * self.batch, (step + 1) * self.batch)
+        near, far, labels, edges = self.maps_of([self.lesson(index) for index in indices])
         first, second = dense_loss(near, labels, edges), dense_loss(far, labels, edges)
         return first + second, {"map": float(first.detach()), "tokens": float(second.detach())}
 
     @torch.no_grad()
     def check(self) -> Figures:
-        near, far, labels, _ = self.maps_of("validation", range(CHECKED))
+        scenes = [scene_of(self.seed, "validation", index, self.kinds) for index in range(CHECKED)]
+        near, far, labels, _ = self.maps_of([(picture_of(scene), scene.marks) for scene in scenes])
         return {"map_right": dense_accuracy(near, labels), "tokens_right": dense_accuracy(far, labels)}
 
-    def maps_of(self, split: Split, indices: range) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        scenes = [scene_of(self.seed, split, index, self.kinds) for index in indices]
-        targets = [targets_from_marks(scene.marks, CLASSES) for scene in scenes]
+    def lesson(self, index: int) -> Lesson:
+        """A page of print and a scene in turns."""
+        if index % 2 == 0:
+            return practice_page(rng_from_name(self.seed, "practice", index))
+        scene = scene_of(self.seed, "train", index // 2, self.kinds)
+        return picture_of(scene), scene.marks
+
+    def maps_of(self, lessons: Sequence[Lesson]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        targets = [targets_from_marks(marks, CLASSES) for _, marks in lessons]
         labels = torch.from_numpy(np.stack([each.labels for each in targets]))
         edges = torch.from_numpy(np.stack([each.edges for each in targets]))
         assert labels.shape[1] == CELLS
-        planes = [pixels_of(scene, self.learner.spec.preprocess).high for scene in scenes]
+        spec = self.learner.spec.preprocess
+        planes = [pixels_from_picture(picture, spec).high for picture, _ in lessons]
         pixels = torch.from_numpy(np.stack([plane for plane in planes if plane is not None]))
         near, far = self.head(*self.maps(pixels))
         return near, far, labels, edges
+
+
+def picture_of(scene: Scene) -> Image.Image:
+    assert scene.picture is not None
+    return scene.picture
 
 
 class SiglipTask:

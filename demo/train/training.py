@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from demo.data.generator import PICTURED, scene_of
 from demo.data.scene import Scene
 from demo.tokenizer import tokenizer_json_from_corpus
 from demo.train.conversation import DESCRIBE, Writer
-from demo.train.loop import Plan, Task, run_stage
+from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
+from demo.train.plot import plot_log
 from demo.train.recipe import LEARNS, STAGE3_LANGUAGE, Recipe
 from demo.train.stages import Mixture, StageTask
 from demo.train.state import State, load_state
 from demo.train.towers import SamTask, SiglipTask, TextTask
+from demo.trained_checkpoint import write_trained_checkpoint
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress
 from edge_runtime.prompt import PromptFormat
@@ -31,7 +34,15 @@ WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 class Trainer:
     """One recipe in one folder; stages whose state is finished are not done again."""
 
-    def __init__(self, recipe: Recipe, folder: Path, progress: Progress, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        progress: Progress,
+        tell: Callable[[str], None],
+        save_seconds: float = SAVE_SECONDS,
+    ) -> None:
+        self.save_seconds = save_seconds
         self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
         self.tokenizer = tokenizer_in(folder, recipe)
         spec = recipe.spec
@@ -47,9 +58,30 @@ class Trainer:
         learner = self.learner_before(stage)
         plan = self.recipe.plan(stage)
         task = self.task(stage, plan, learner)
-        state = run_stage(plan, task, self.path(stage), self.recipe.mark(stage), self.progress, self.tell)
+        state = run_stage(
+            plan,
+            task,
+            self.path(stage),
+            self.recipe.mark(stage),
+            self.progress,
+            self.tell,
+            self.save_seconds,
+        )
+        plot_log(stage, state["log"], self.path(stage).with_suffix(".png"))
         self.tell(f"{stage} done after {state['step']} steps")
         return state
+
+    def finish(self) -> Path:
+        """Writes the model after the last stage as a checkpoint folder, replacing an earlier one of ours."""
+        out = self.folder / f"{self.recipe.name}-checkpoint"
+        learner = self.finished()
+        if out.exists():
+            shutil.rmtree(out)
+        text = (self.folder / TOKENIZER).read_text(encoding="utf-8")
+        state = {role: learner.state_of(role) for role in self.recipe.spec.roles}
+        write_trained_checkpoint(self.recipe.spec, state, text, out)
+        self.tell(f"the checkpoint is in {out}")
+        return out
 
     def learner_before(self, stage: str) -> Learner:
         learner = Learner(self.recipe.spec, self.recipe.seed)

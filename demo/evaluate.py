@@ -1,0 +1,320 @@
+"""How many held-out questions a model answers right: `python -m demo.evaluate BUNDLE_OR_CHECKPOINT --limit N --json`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO, get_args
+
+from demo.data.generator import MAKERS, PICTURED
+from demo.questions import DEFAULT_LIMIT, Case, Selection, UnseenSplit, blank_picture, out_of_range
+from demo.score import FORMAT, KIND, Outcome, Report, outcome_of, score_from_outcomes
+from edge_runtime.answer import Answer
+from edge_runtime.assistant import Assistant
+from edge_runtime.bench.machine import machine_here, versions_here
+from edge_runtime.dialects import Precision
+from edge_runtime.errors import EdgeVLError, one_line
+from edge_runtime.loading import ENGINES, load
+from edge_runtime.manifest import MANIFEST_NAME
+from edge_runtime.progress import Progress, silent
+from edge_runtime.publish import staged_file
+from edge_runtime.record import bytes_from_json
+from edge_runtime.request import Request
+
+# Of the longest answer that is expected: room to be wrong in, and for a box written with spaces.
+MARGIN_TOKENS = 8
+REDRAW_S, PLAIN_S = 0.1, 10.0
+ERASE_LINE = "\r\x1b[K"
+CONFIG_NAME = "config.json"
+TEMPORARY_PREFIX = "edge-vl-evaluate-"
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Who is asked what, and how. `precision` is for checkpoints."""
+
+    subject: Path
+    selection: Selection
+    is_blank: bool = False
+    precision: Precision | None = None
+    engine: str = "auto"
+    wrong: int = 0  # so many mistakes are kept
+
+    def __post_init__(self) -> None:
+        if self.wrong < 0:
+            raise out_of_range("--wrong", self.wrong, 0)
+
+
+def report_from_options(options: EvalOptions, command: str, date: str, progress: Progress = silent) -> Report:
+    """Asks every question; `command` and `date` are written down as they are."""
+    is_bundle = is_bundle_rather(options.subject, options.precision)
+    selection = options.selection
+    cases = selection.cases(progress)
+    with (
+        nullcontext(options.subject) if is_bundle else exported(options, progress) as bundle,
+        load(bundle, options.engine, progress=progress) as assistant,
+    ):
+        start = time.monotonic()
+        outcomes, answer = asked(assistant, cases, options.is_blank, progress)
+        seconds = time.monotonic() - start
+    return Report(
+        kind=KIND,
+        format=FORMAT,
+        model=one_line(options.subject.resolve().name),
+        command=command,
+        date=date,
+        engine=answer.engine,
+        precision=answer.precision,
+        machine=machine_here(),
+        versions=versions_here(),
+        questions=selection.source,
+        seed=selection.seed if selection.file is None else None,
+        blank=options.is_blank,
+        seconds=round(seconds, 1),
+        score=score_from_outcomes(outcomes),
+        wrong=tuple(outcome for outcome in outcomes if not outcome.is_right)[: options.wrong],
+    )
+
+
+def is_bundle_rather(subject: Path, precision: Precision | None) -> bool:
+    """Than a checkpoint; an EdgeVLError if it is neither, or if a precision is wanted that it does not have."""
+    if has_file(subject, MANIFEST_NAME):
+        if precision is None:
+            return True
+        what, why = "--precision cannot be chosen", f"{subject} is a bundle, and has the one it was made with"
+        raise EdgeVLError("EVL-USAGE", what, why, "leave --precision out, or give the checkpoint")
+    if has_file(subject, CONFIG_NAME):
+        return False
+    why = f"it has neither {MANIFEST_NAME} nor {CONFIG_NAME}"
+    fix = "give a folder that `edge-vl export` made, or a checkpoint folder"
+    raise EdgeVLError("EVL-EVAL-MODEL", f"{subject} is neither a bundle nor a checkpoint", why, fix)
+
+
+def has_file(folder: Path, name: str) -> bool:
+    return os.path.isfile(folder / name)  # noqa: PTH113  (False, not an error, where the path cannot be)
+
+
+@contextmanager
+def exported(options: EvalOptions, progress: Progress) -> Iterator[Path]:
+    """A bundle made of the checkpoint, which is gone afterwards."""
+    try:  # here, so that bundles can be asked where torch is not
+        from export.exporter import export_bundle
+        from export.options import ExportOptions
+    except ModuleNotFoundError as error:
+        what, why = f"{options.subject} is a checkpoint, not a bundle", f"{error.name} is not installed here"
+        fix = "give a bundle, or install edge-vl[cpu,export] with Python 3.11 or newer"
+        raise EdgeVLError("EVL-WORKBENCH-MISSING", what, why, fix) from error
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
+        out = Path(folder, "bundle")
+        export_bundle(options.subject, out, ExportOptions(precision=options.precision or "fp16"), progress)
+        yield out
+
+
+def asked(
+    assistant: Assistant, cases: Sequence[Case], is_blank: bool, progress: Progress
+) -> tuple[list[Outcome], Answer]:
+    """What came of every question, and the last answer. Greedy; what questions share is computed once."""
+    longest = max(len(assistant.tokenizer.encode(case.answer)) for case in cases)
+    request = Request(max_tokens=longest + MARGIN_TOKENS)
+    outcomes: list[Outcome] = []
+    for case in cases:
+        answer = answer_to(assistant, case, is_blank, request)
+        outcomes.append(outcome_of(case.task, case.prompt, case.answer, answer.text))
+        progress("asking", len(outcomes), len(cases))
+    return outcomes, answer
+
+
+def answer_to(assistant: Assistant, case: Case, is_blank: bool, request: Request) -> Answer:
+    try:
+        picture = case.picture
+        if is_blank and picture is not None:
+            picture = blank_picture(picture)
+        return assistant.ask(case.prompt, picture, request=request)
+    except EdgeVLError as error:  # of a thousand questions, which one
+        raise type(error)(error.code, f"{case.where}: {error.what}", error.why, error.fix) from error
+
+
+class Stopped(BaseException):
+    """A signal came. No KeyboardInterrupt: one that passed through exec() decides how Python itself ends."""
+
+
+class Stop:
+    """The signals that end a command unwind it, so that the temporary bundle goes.
+
+    Libraries may drop the exception or make another of it, so the work asks `check` from time to time.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def install(self) -> None:
+        """Signals that are ignored, as under `nohup`, stay ignored."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, self._stop)
+
+    def check(self) -> None:
+        if self.number:
+            raise Stopped
+
+    def _stop(self, number: int, _: FrameType | None) -> NoReturn:
+        self.number = number
+        raise Stopped
+
+
+class ProgressLine:
+    """One line on stderr that is drawn over on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, err: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._err = err
+        self._is_live = err.isatty()
+        self._clock = clock
+        self._drawn = clock()
+        self._is_open = False
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        now = self._clock()
+        if now - self._drawn < (REDRAW_S if self._is_live else PLAIN_S):
+            return
+        self._drawn, self._is_open = now, self._is_live
+        text = f"{label}  {100 * done // max(total, 1)} %"
+        before, end = (ERASE_LINE, "") if self._is_live else ("", "\n")
+        print(before + text, end=end, file=self._err, flush=True)
+
+    def clear(self) -> None:
+        if self._is_open:
+            print(ERASE_LINE, end="", file=self._err, flush=True)
+            self._is_open = False
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        what, fix = "the command line is not understood", f"see `{self.prog} --help`"
+        raise EdgeVLError("EVL-USAGE", what, message, fix)
+
+
+def parser_of_command() -> Parser:
+    parser = Parser(prog="python -m demo.evaluate", description=__doc__, allow_abbrev=False)
+    parser.add_argument("subject", metavar="BUNDLE_OR_CHECKPOINT", type=Path)
+    parser.add_argument(
+        "--limit", metavar="N", type=int, help=f"questions; {DEFAULT_LIMIT}, or all of a file"
+    )
+    parser.add_argument(
+        "--eval", metavar="FILE.jsonl", type=Path, help='{"image", "prompt", "answer"} a line'
+    )
+    parser.add_argument("--split", choices=get_args(UnseenSplit), help="held-out unless told")
+    parser.add_argument("--seed", metavar="S", type=int, help="0 unless told; another seed, other scenes")
+    parser.add_argument(
+        "--scenes", metavar="NAME,...", help=f"of {', '.join(MAKERS)}; all pictures unless told"
+    )
+    parser.add_argument("--blank", action="store_true", help="show the mean colour in place of every picture")
+    parser.add_argument("--precision", choices=get_args(Precision), help="of a checkpoint's export")
+    parser.add_argument("--engine", choices=ENGINES, default="auto")
+    parser.add_argument("--wrong", metavar="K", type=int, default=0, help="show the first K wrong answers")
+    parser.add_argument("--out", metavar="FILE.json", type=Path, help="write the whole report there")
+    parser.add_argument("--json", action="store_true", help="end with one line for programs")
+    return parser
+
+
+def options_from_arguments(arguments: argparse.Namespace) -> EvalOptions:
+    given = [flag for flag in ("split", "seed", "scenes") if getattr(arguments, flag) is not None]
+    if arguments.eval is not None and given:
+        why = f"--eval brings its own, --{given[0]} chooses among ours"
+        raise EdgeVLError("EVL-USAGE", "two kinds of questions are asked for", why, "leave one of them out")
+    makers = PICTURED if arguments.scenes is None else tuple(arguments.scenes.split(","))
+    split: UnseenSplit = arguments.split or "held-out"
+    return EvalOptions(
+        subject=arguments.subject,
+        selection=Selection(arguments.limit, arguments.eval, split, arguments.seed or 0, makers),
+        is_blank=arguments.blank,
+        precision=arguments.precision,
+        engine=arguments.engine,
+        wrong=arguments.wrong,
+    )
+
+
+def command_from_arguments(arguments: argparse.Namespace) -> str:
+    """As it was meant, with names in place of paths: reports are published, folders of a machine are not."""
+    words = ["python", "-m", "demo.evaluate", arguments.subject.resolve().name]
+    given = {
+        "limit": arguments.limit,
+        "eval": arguments.eval and arguments.eval.name,
+        "split": arguments.split,
+        "seed": arguments.seed,
+        "scenes": arguments.scenes,
+        "precision": arguments.precision,
+        "engine": None if arguments.engine == "auto" else arguments.engine,
+    }
+    for flag, value in given.items():
+        words += [] if value is None else [f"--{flag}", str(value)]
+    return one_line(shlex.join([*words, *(["--blank"] if arguments.blank else [])]))
+
+
+def evaluate(arguments: argparse.Namespace, progress: Progress) -> Report:
+    options = options_from_arguments(arguments)
+    command, today = command_from_arguments(arguments), datetime.now(timezone.utc).date().isoformat()
+    if arguments.out is None:
+        return report_from_options(options, command, today, progress)
+    with staged_file(arguments.out) as out:  # a place that cannot be written is known before the work
+        report = report_from_options(options, command, today, progress)
+        out.write_bytes(bytes_from_json(report.to_json()))
+    return report
+
+
+def told(report: Report, is_json: bool) -> None:
+    """On stdout; under --json the last line is the summary."""
+    print("\n".join([*report.wrong_lines(), json.dumps(report.summary())] if is_json else report.lines()))
+
+
+def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int:
+    """Runs the command. What ends it early is told in three lines, under --json in one more for programs."""
+
+    def watched(label: str, done: int, total: int) -> None:
+        stop.check()
+        progress(label, done, total)
+
+    try:
+        arguments = parser_of_command().parse_args(words)
+        report = evaluate(arguments, watched)
+    except EdgeVLError as error:
+        progress.clear()
+        print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
+        if "--json" in words:
+            record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
+            print(json.dumps({"error": record}))
+        return error.exit_status
+    except BaseException:
+        progress.clear()
+        if not stop.number:
+            raise
+        print("stopped; the temporary bundle is gone", file=sys.stderr)
+        return 128 + stop.number
+    progress.clear()
+    told(report, arguments.json)
+    return 0
+
+
+def main() -> int:
+    for stream in (sys.stdout, sys.stderr):  # a name may hold what the terminal's encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    stop = Stop()
+    stop.install()
+    return exit_status(sys.argv[1:], ProgressLine(sys.stderr), stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""A recipe small enough to be trained within a test, with every part and stage of the real one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from demo.sizes import DecoderSize, spec_from_parts
+from demo.train.recipe import HYBRID, Recipe, shortened
+from demo.train.training import Trainer
+from edge_runtime.spec import SamSpec, SiglipSpec
+
+SPEC = spec_from_parts(
+    SiglipSpec(48, 8, 32, 1, 2, 64, 1e-6, "gelu"),
+    SamSpec(192, 8, 24, 2, 2, 48, 8, (1,), 8, (16, 32), 24, 1e-6),
+    DecoderSize(48, 2, 2, 96, 1152, 2048),
+    (1149, 1150, 1151),
+)
+
+
+def small_recipe(steps: int, batch: int = 2) -> Recipe:
+    return replace(shortened(HYBRID, steps, batch), spec=SPEC)
+
+
+def trainer_in(folder: Path, steps: int, batch: int = 2, save_seconds: float = 60.0) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    return Trainer(small_recipe(steps, batch), folder, lambda *_: None, lambda _: None, save_seconds)

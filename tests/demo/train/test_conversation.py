@@ -1,0 +1,95 @@
+"""What is learnt from a conversation, and that it is written as the product writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from demo.data.generator import PICTURED, scene_of
+from demo.data.split import rng_from_name
+from demo.sizes import DEMO_HYBRID
+from demo.tokenizer import tokenizer_json_from_corpus
+from demo.train.batch import batch_from
+from demo.train.conversation import AROUND, DESCRIBE, PICTURE, Conversation, Writer
+from demo.train.training import texts_of
+from edge_runtime.prompt import PromptFormat, Turn
+from edge_runtime.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
+    path = tmp_path_factory.mktemp("writer") / "tokenizer.json"
+    lines = [line for index in range(60) for line in texts_of(scene_of(1, "train", index))]
+    path.write_text(tokenizer_json_from_corpus(lines, DEMO_HYBRID.decoder.vocab), encoding="utf-8")
+    return Writer(PromptFormat(Tokenizer.open(path), DEMO_HYBRID.prompt, DEMO_HYBRID.image_tokens))
+
+
+def conversations(writer: Writer) -> Iterator[Conversation]:
+    for index in range(27):
+        scene = scene_of(1, "train", index, PICTURED)
+        yield writer.about_picture(scene, rng_from_name(1, index), 6, index % 2 == 0)
+
+
+def test_only_answers_and_their_end_are_learnt(writer: Writer) -> None:
+    for each in conversations(writer):
+        learnt = [token for token, weight in zip(each.ids, each.weights, strict=True) if weight > 0]
+        expected: list[int] = []
+        for question in each.questions:
+            expected += [*writer.prompts.tokenizer.encode(" " + question.answer), writer.prompts.spec.eos_id]
+        assert learnt == expected
+        assert set(each.weights) == {0.0, 1.0}
+
+
+def test_every_answer_follows_exactly_the_prompt_that_the_product_writes(writer: Writer) -> None:
+    for each in conversations(writer):
+        turns: list[Turn] = []
+        for (start, _), question in zip(each.answers, each.questions, strict=True):
+            turns.append(Turn("user", question.text, () if turns else (PICTURE,)))
+            assert each.ids[:start] == writer.prompts.chat_prompt_tokens(turns).ids
+            turns.append(Turn("assistant", question.answer))
+
+
+def test_a_picture_takes_its_rows_once(writer: Writer) -> None:
+    for each in conversations(writer):
+        assert sum(each.is_image) == DEMO_HYBRID.image_tokens
+
+
+def test_a_description_comes_last_where_it_gives_nothing_away(writer: Writer) -> None:
+    scene = scene_of(1, "train", 0, ("codes",))
+    described = writer.about_picture(scene, rng_from_name(2), 4, True)
+    assert [each.text for each in described.questions].index(DESCRIBE) == len(described.questions) - 1
+    assert described.questions[-1].answer == scene.words
+
+
+def test_without_a_picture_the_language_itself_counts_a_little(writer: Writer) -> None:
+    scene = scene_of(1, "train", 0, ("tables",))
+    each = writer.about_words(scene, rng_from_name(3), 4)
+    assert set(each.weights) == {AROUND, 1.0}
+    assert not any(each.is_image)
+
+
+def test_a_batch_asks_for_each_answer_one_place_before_it(writer: Writer) -> None:
+    talks = list(conversations(writer))[:5]
+    batch = batch_from(talks, [], False)
+    for answer in batch.answers:
+        places = batch.rows[answer.row, answer.start : answer.stop] + 1
+        wanted = batch.targets[answer.row, answer.start : answer.stop]
+        assert batch.ids[answer.row, places].tolist() == wanted.tolist()
+        text = writer.prompts.tokenizer.decode(wanted.tolist()).strip()
+        assert text == answer.question.answer
+    assert float(batch.weights.sum()) == sum(sum(each.weights) for each in talks)
+
+
+def test_padding_is_never_a_target(writer: Writer) -> None:
+    talks = list(conversations(writer))[:4]
+    short = replace(
+        talks[0],
+        weights=(*(0.0 for _ in talks[0].weights[:-1]), 1.0),
+        answers=(),
+        questions=(),
+    )
+    batch = batch_from([short, talks[1]], [], False)
+    assert np.count_nonzero(batch.weights[0].numpy()) == 1
