@@ -13,6 +13,7 @@ Rgb = tuple[int, int, int]
 PAPERS: tuple[Rgb, ...] = ((255, 255, 255), (246, 240, 226), (228, 236, 244), (236, 244, 228))
 INKS: tuple[Rgb, ...] = ((16, 16, 16), (24, 32, 96), (96, 16, 24), (12, 72, 40))
 SMALL_SIZE, SMALL_PITCH = 10, 8  # font size and glyph spacing in pixels: 2 pixels wide after shrinking to 1/4
+RASTER = 4  # pixels between the places where a line of other print can lie; small print has its own pitch
 NOISE = 6  # of 255, per channel and pixel
 
 
@@ -22,6 +23,14 @@ def font_of(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont), "this Pillow was built without FreeType"
     return font
+
+
+def on_raster(left: float, middle: float, symbols: int, pitch: float) -> tuple[float, float]:
+    """Where a line starts and where its middle lies, as printers and displays set type: not just anywhere."""
+    step = SMALL_PITCH if pitch == SMALL_PITCH else RASTER
+    most = (CANVAS - symbols * pitch) // step * step
+    shift = step / 2 if step == SMALL_PITCH else 0.0
+    return min(most, round(left / step) * step), round((middle - shift) / step) * step + shift
 
 
 class Canvas:
@@ -37,7 +46,11 @@ class Canvas:
         self.marks.append(Mark(label, box))
 
     def text(self, left: float, middle: float, text: str, size: int, pitch: float, ink: Rgb) -> Box:
-        """One line at a fixed pitch, its glyphs centred in their cells and marked; returns its box."""
+        """One line at a fixed pitch, its glyphs centred in their cells and marked; returns its box.
+
+        Lines are moved to the nearest place of the raster.
+        """
+        left, middle = on_raster(left, middle, len(text), pitch)
         font, tall = font_of(size), 0.36 * size  # half of a capital's height
         for index, glyph in enumerate(text):
             if glyph == " ":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from demo.data.canvas import INKS, PAPERS, SMALL_PITCH, Canvas, Rgb
+from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, Canvas, Rgb
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.shapes import colours_key
 from demo.data.split import Split, drawn
@@ -150,7 +151,8 @@ def _panel(rng: np.random.Generator, split: Split, count: int) -> Panel:
     most = min(40.0, (CANVAS - 2 * MARGIN - 2 * pad) / length)
     if least > most:
         size, least = 34, min(most, least / size * 34)
-    return Panel(word, length, size, float(rng.uniform(least, most)), pad)
+    pitch = RASTER * math.ceil(rng.uniform(least, most) / RASTER)
+    return Panel(word, length, size, float(pitch if pitch <= most else pitch - RASTER), pad)
 
 
 def _placed(

@@ -194,7 +194,7 @@ def _draw_reading(canvas: Canvas, meter: Meter, left: float, top: float, glass: 
 def _draw_meter(canvas: Canvas, meter: Meter) -> None:
     left, top, right, bottom = meter.panel.box
     size = int(canvas.rng.integers(12, 17))
-    canvas.text(left + 2, top + NAME_ROW / 2 - 1, meter.name, size, 0.85 * size, INK)
+    canvas.text(left + 2, top + NAME_ROW / 2 - 1, meter.name, size, 12, INK)
     top += NAME_ROW
     glass = LCD if meter.lit == "black" else GLASS
     canvas.draw.rectangle((left, top, right, bottom), fill=COLOURS[meter.frame])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from demo.data.canvas import INKS, PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
+from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.codes import smudge
 from demo.data.scene import CANVAS, Mark
 from demo.data.shapes import COLOURS, DARKS, GREYS
@@ -46,9 +46,8 @@ def drawn_print(rng: np.random.Generator) -> tuple[int, float]:
     if kind < SMALL:
         return SMALL_SIZE, SMALL_PITCH
     if kind < MEDIUM:
-        size = int(rng.integers(10, 19))
-        return size, float(max(SMALL_PITCH, rng.uniform(0.72, 0.92) * size))
-    pitch = float(rng.uniform(18, 40))
+        return int(rng.integers(12, 17)), 12.0
+    pitch = float(RASTER * rng.integers(4, 11))
     return int(pitch * rng.uniform(1.2, 1.35)), pitch
 
 

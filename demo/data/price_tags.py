@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, Canvas
+from demo.data.canvas import PAPERS, RASTER, Canvas
 from demo.data.codes import CELL, PANELS, drawn_colours, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -77,8 +77,8 @@ def _plan(rng: np.random.Generator) -> Plan:
     count = 1 if rng.random() < 0.25 else 2
     beside = count == 2 and bool(rng.random() < 0.4)
     name_size = NAME_SIZES[0] if beside else int(rng.integers(NAME_SIZES[0], NAME_SIZES[1] + 1))
-    name_pitch = (0.88 if beside else 0.92) * name_size
-    price_pitch = float(rng.uniform(20, 20.3 if beside else 29 if count == 2 else 38))
+    name_pitch = float(12 if name_size < 16 else 16)
+    price_pitch = float(RASTER * rng.integers(5, 6 if beside else 8 if count == 2 else 10))
     price_size = int(price_pitch * 1.35)
     width = max(NAME_LENGTH * name_pitch, PRICE_LENGTH * price_pitch) + 2 * PAD
     height = name_size + 0.75 * price_size + SALE_SIZE + 5 * PAD

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import INKS, Canvas, Rgb
+from demo.data.canvas import INKS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.codes import CELL, PANELS, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_goods, drawn_prices, has_price, price_text
 
-PRINTS = ((10, 8.0), (11, 8.75), (12, 9.5), (13, 10.0))  # font size and pitch in pixels
+PRINTS = ((SMALL_SIZE, float(SMALL_PITCH)),)  # font size and pitch in pixels
 STRIPS: tuple[Rgb, ...] = ((255, 255, 255), (250, 248, 240), (244, 246, 250))
 FEWEST, MOST = 3, 5  # goods on a receipt
 NAME, PRICE = 6, 5  # symbols of the longest name and of the longest price

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, Canvas, Rgb
+from demo.data.canvas import PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.charts import COLOURS, NAMES, asked, colour_pairs, layout_key
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -54,7 +54,7 @@ class Table:
 
 
 def _grid(rng: np.random.Generator, columns: int, rows: int) -> Grid:
-    size = int(rng.integers(10, 15))
+    size = int(rng.integers(SMALL_SIZE, SMALL_SIZE + 2))
     index, widest = size + 10, (CANVAS - 2 * EDGE - size - 10) // columns
     narrowest = 3 * _pitch(size) + 5
     cell = (int(rng.integers(narrowest, min(widest, 56) + 1)), int(rng.integers(size + 6, 37)))
@@ -68,8 +68,9 @@ def _grid(rng: np.random.Generator, columns: int, rows: int) -> Grid:
 
 
 def _pitch(size: int) -> int:
-    """The smallest print stands a little wider, as in Canvas.small_text."""
-    return round(0.75 * size)
+    """Both sizes stand as small print does."""
+    assert size in (SMALL_SIZE, SMALL_SIZE + 1)
+    return SMALL_PITCH
 
 
 def _column(rng: np.random.Generator, split: Split, rows: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demo.train.aim import aim_heads
 from demo.train.spelling import Training
 from edge_runtime.spec import ModelSpec, Role
 from export.layouts.parameters import parameters_from_spec
@@ -31,6 +32,8 @@ class Learner(nn.Module):
             found = dict(self.roles[role].named_parameters())
             for name in parameters:
                 draw(found[name], name, parameters[name].is_linear, generator)
+        if spec.high is not None:
+            aim_heads(sam_tower_of(self.roles["vision_high"]))
 
     def learn(self, roles: Iterable[Role]) -> list[nn.Parameter]:
         """Lets exactly these roles learn, and gives their parameters."""
@@ -69,6 +72,11 @@ class Learner(nn.Module):
             return embeds
         flat = image_rows.reshape(-1, image_rows.shape[-1]).to(embeds.dtype)
         return embeds.masked_scatter(pictures[..., None].expand_as(embeds), flat)
+
+
+def sam_tower_of(module: nn.Module) -> SamTower:
+    assert isinstance(module, SamTower)
+    return module
 
 
 class SamMaps:

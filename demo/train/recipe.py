@@ -47,12 +47,12 @@ class Recipe:
 
 
 PLANS = (
-    Plan("siglip", 800, 64, 1e-3, 200),
-    Plan("sam", 3000, 8, 1.5e-3, 250),
-    Plan("text", 1500, 8, 1.5e-3, 250),
-    Plan("stage1", 300, 8, 2e-3, 100),
-    Plan("stage2", 400, 16, 1e-3, 100),
-    Plan("stage3", 2600, 8, 1e-3, 200),
+    Plan("siglip", 400, 64, 1e-3, 100),
+    Plan("sam", 2400, 4, 1.5e-3, 200),
+    Plan("text", 2600, 4, 1.5e-3, 200),
+    Plan("stage1", 300, 5, 2e-3, 100),
+    Plan("stage2", 400, 10, 1e-3, 100),
+    Plan("stage3", 3200, 5, 1e-3, 200),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -100,8 +101,10 @@ def run(*words: str | Path) -> int:
     return exit_status([*map(str, words)], ProgressLine(io.StringIO()), Stop())
 
 
-def command(*words: str | Path, temporary: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def command(*words: str | Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
+    """Running; killed where a test loses patience."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "demo.evaluate", *map(str, words)],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
@@ -109,6 +112,11 @@ def command(*words: str | Path, temporary: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_right_answers_are_counted_by_task(bundle: Path) -> None:
