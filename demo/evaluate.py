@@ -7,18 +7,17 @@ import io
 import json
 import os
 import shlex
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, TextIO, get_args
+from typing import get_args
 
+from demo.command import Parser, ProgressLine, Stop, status_told
 from demo.data.generator import MAKERS, PICTURED
 from demo.questions import DEFAULT_LIMIT, Case, Selection, UnseenSplit, blank_picture, out_of_range
 from demo.score import FORMAT, KIND, Outcome, Report, outcome_of, score_from_outcomes
@@ -36,8 +35,6 @@ from edge_runtime.request import Request
 
 # Of the longest answer that is expected: room to be wrong in, and for a box written with spaces.
 MARGIN_TOKENS = 8
-REDRAW_S, PLAIN_S = 0.1, 10.0
-ERASE_LINE = "\r\x1b[K"
 CONFIG_NAME = "config.json"
 TEMPORARY_PREFIX = "edge-vl-evaluate-"
 
@@ -147,65 +144,6 @@ def answer_to(assistant: Assistant, case: Case, is_blank: bool, request: Request
         raise type(error)(error.code, f"{case.where}: {error.what}", error.why, error.fix) from error
 
 
-class Stopped(BaseException):
-    """A signal came. No KeyboardInterrupt: one that passed through exec() decides how Python itself ends."""
-
-
-class Stop:
-    """The signals that end a command unwind it, so that the temporary bundle goes.
-
-    Libraries may drop the exception or make another of it, so the work asks `check` from time to time.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def install(self) -> None:
-        """Signals that are ignored, as under `nohup`, stay ignored."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, self._stop)
-
-    def check(self) -> None:
-        if self.number:
-            raise Stopped
-
-    def _stop(self, number: int, _: FrameType | None) -> NoReturn:
-        self.number = number
-        raise Stopped
-
-
-class ProgressLine:
-    """One line on stderr that is drawn over on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, err: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._err = err
-        self._is_live = err.isatty()
-        self._clock = clock
-        self._drawn = clock()
-        self._is_open = False
-
-    def __call__(self, label: str, done: int, total: int) -> None:
-        now = self._clock()
-        if now - self._drawn < (REDRAW_S if self._is_live else PLAIN_S):
-            return
-        self._drawn, self._is_open = now, self._is_live
-        text = f"{label}  {100 * done // max(total, 1)} %"
-        before, end = (ERASE_LINE, "") if self._is_live else ("", "\n")
-        print(before + text, end=end, file=self._err, flush=True)
-
-    def clear(self) -> None:
-        if self._is_open:
-            print(ERASE_LINE, end="", file=self._err, flush=True)
-            self._is_open = False
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        what, fix = "the command line is not understood", f"see `{self.prog} --help`"
-        raise EdgeVLError("EVL-USAGE", what, message, fix)
-
-
 def parser_of_command() -> Parser:
     parser = Parser(prog="python -m demo.evaluate", description=__doc__, allow_abbrev=False)
     parser.add_argument("subject", metavar="BUNDLE_OR_CHECKPOINT", type=Path)
@@ -291,11 +229,7 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
         report = evaluate(arguments, watched)
     except EdgeVLError as error:
         progress.clear()
-        print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
-        if "--json" in words:
-            record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
-            print(json.dumps({"error": record}))
-        return error.exit_status
+        return status_told(error, "--json" in words)
     except BaseException:
         progress.clear()
         if not stop.number:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from demo.command import status_told
 from demo.random_checkpoint import LayoutName, spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import Machine, machine_here, versions_here
 from edge_runtime.errors import EdgeVLError
@@ -199,8 +200,7 @@ def main() -> int:
         if arguments.verify:
             report["verify"] = report_from_verify(arguments.folder / f"{size}-{precision}", checkpoint)
     except EdgeVLError as error:
-        print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
-        return error.exit_status
+        return status_told(error)
     text = json.dumps(report, indent=1)
     if arguments.out is not None:
         arguments.out.write_text(text + "\n", encoding="utf-8")

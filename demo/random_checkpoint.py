@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from demo.command import status_told
 from demo.config_files import files_from_spec
 from demo.safetensors_file import Shape, write_safetensors
 from demo.sizes import SIZES, SPECIAL_TOKENS
@@ -164,8 +165,7 @@ def main() -> int:
         spec = spec_named(arguments.size)
         write_random_checkpoint(spec, arguments.out, arguments.layout, arguments.dtype, arguments.seed)
     except EdgeVLError as error:
-        print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
-        return error.exit_status
+        return status_told(error)
     return 0
 
 

@@ -18,12 +18,11 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
+from demo.command import ProgressLine, Stop
 from demo.evaluate import (
     MARGIN_TOKENS,
     TEMPORARY_PREFIX,
     EvalOptions,
-    ProgressLine,
-    Stop,
     asked,
     exit_status,
     report_from_options,

@@ -1,0 +1,31 @@
+"""The model card says what the committed evaluations say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.card import BARS, card_from_reports, missed, parameters_in, reports_in
+from demo.walkthrough import CHECKPOINT
+
+REPORTS = Path(__file__).parents[2] / "docs" / "demo"
+
+
+def test_the_shipped_card_is_made_of_the_committed_evaluations() -> None:
+    text = card_from_reports(reports_in(REPORTS), parameters_in(CHECKPOINT))
+    assert (CHECKPOINT / "MODEL_CARD.md").read_text(encoding="utf-8") == text
+
+
+def test_the_evaluations_are_of_the_same_thousand_held_out_questions() -> None:
+    reports = reports_in(REPORTS)
+    assert {(each.questions, each.seed, each.score.n >= 1000) for each in reports.values()} == {
+        ("held-out", 0, True)
+    }
+    assert [name for name, each in reports.items() if each.blank] == ["hybrid-blank"]
+    assert all(set(BARS) <= set(each.score.tasks) for each in reports.values())
+
+
+def test_a_bar_that_is_missed_is_said_with_how_much() -> None:
+    perfect = dict.fromkeys(BARS, 1.0)
+    assert missed(perfect, 0.9) == "Every bar is met.\n"
+    text = missed(perfect | {"meter": 0.85}, 0.65)
+    assert text == "Missed bars: meter by 5.0%, the boxes' IoU by 0.05.\n"

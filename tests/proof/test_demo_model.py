@@ -1,0 +1,102 @@
+"""The shipped model: transformers opens it by itself, and answers as our bundle does."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from demo.questions import cases_from_questions, held_out_questions
+from demo.walkthrough import CHECKPOINT
+from edge_runtime.assistant import Assistant
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.preprocess import pixels_from_picture
+from edge_runtime.prompt import ImageRef, Turn
+from edge_runtime.request import Request
+from export.exporter import export_bundle
+from export.options import ExportOptions
+from tests.proof.oracle import Oracle
+
+QUESTIONS = 200
+LIMIT = 24
+LIMIT_BYTES = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Oracle:
+    model = AutoModelForImageTextToText.from_pretrained(CHECKPOINT, dtype=torch.float32)
+    return Oracle(model.eval())
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assistant]:
+    out = tmp_path_factory.mktemp("demo-model") / "bundle"
+    export_bundle(CHECKPOINT, out, ExportOptions(precision="fp32"))
+    bundle = Bundle.open(out)
+    with Assistant(bundle, OrtBackend(bundle)) as assistant:
+        yield assistant
+
+
+def test_held_out_questions_are_answered_token_by_token_as_transformers_does(
+    oracle: Oracle, assistant: Assistant
+) -> None:
+    cases = list(cases_from_questions(held_out_questions(QUESTIONS)))
+    assert len({case.task for case in cases}) == 15
+    different: list[str] = []
+    for case in cases:
+        assert isinstance(case.picture, bytes)
+        with Image.open(io.BytesIO(case.picture)) as picture:
+            pixels = pixels_from_picture(picture.convert("RGB"), assistant.spec.preprocess)
+        prompt = assistant.format.chat_prompt_tokens([Turn("user", case.prompt, (ImageRef(b"picture"),))])
+        wanted = oracle.greedy(prompt.ids, [pixels], LIMIT)
+        answer = assistant.ask(case.prompt, case.picture, request=Request(max_tokens=LIMIT))
+        if tuple(answer.token_ids) != tuple(token for token in wanted if token != oracle_end(oracle)):
+            different.append(f"{case.prompt}: {answer.text!r}")
+    assert different == []
+
+
+def oracle_end(oracle: Oracle) -> int:
+    end = oracle.model.generation_config.eos_token_id
+    assert isinstance(end, int)
+    return end
+
+
+def test_transformers_by_itself_reads_a_sample(oracle: Oracle) -> None:
+    """Its own processor and template, nothing of ours; its pixels differ from the original's by a little."""
+    processor = AutoProcessor.from_pretrained(CHECKPOINT)
+    with Image.open(CHECKPOINT.parent / "samples" / "shapes.png") as picture:
+        content = [
+            {"type": "image", "image": picture.convert("RGB")},
+            {"type": "text", "text": "how many shapes are there?"},
+        ]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    found = oracle.model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    text = processor.decode(found[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert text.strip() in {str(number) for number in range(10)}
+
+
+def test_the_folder_is_small_and_complete() -> None:
+    sizes = {path.name: path.stat().st_size for path in Path(CHECKPOINT).iterdir()}
+    assert sum(sizes.values()) <= LIMIT_BYTES
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "MODEL_CARD.md",
+    } <= set(sizes)
+    config = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] == "deepseek_vl_hybrid"
