@@ -29,10 +29,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Batch:
-    """`rows` (B, K) are the positions whose next token is a target (B, K) with its weight (B, K)."""
+    """Ids, positions and branches are (B, S), padding has branch -1.
+
+    `rows` (B, K) are the positions whose next token is a target (B, K) with its weight (B, K)."""
 
     ids: Tensor
     is_image: Tensor
+    positions: Tensor
+    branches: Tensor
     rows: Tensor
     targets: Tensor
     weights: Tensor
@@ -43,16 +47,20 @@ class Batch:
 
 def batch_from(conversations: Sequence[Conversation], pictures: Sequence[Pixels], has_high: bool) -> Batch:
     length = -(-max(len(each.ids) for each in conversations) // MULTIPLE) * MULTIPLE
-    count = max(sum(weight > 0 for weight in each.weights) for each in conversations)
+    count = max(sum(is_learnt(each, place) for place in range(1, len(each.ids))) for each in conversations)
     ids = np.zeros((len(conversations), length), np.int64)
     is_image = np.zeros((len(conversations), length), bool)
+    positions, branches = (np.full((len(conversations), length), -1, np.int64) for _ in range(2))
     rows, targets = (np.zeros((len(conversations), count), np.int64) for _ in range(2))
     weights = np.zeros((len(conversations), count), np.float32)
     answers: list[Answer] = []
     for index, each in enumerate(conversations):
         ids[index, : len(each.ids)] = each.ids
         is_image[index, : len(each.ids)] = each.is_image
-        learnt = [place for place, weight in enumerate(each.weights) if weight > 0 and place > 0]
+        positions[index, : len(each.ids)] = each.positions
+        branches[index, : len(each.ids)] = each.branches
+        # A branch's first token follows what is shared, not what stands before it here: it is not learnt.
+        learnt = [place for place in range(1, len(each.ids)) if is_learnt(each, place)]
         rows[index, : len(learnt)] = [place - 1 for place in learnt]
         targets[index, : len(learnt)] = [each.ids[place] for place in learnt]
         weights[index, : len(learnt)] = [each.weights[place] for place in learnt]
@@ -63,6 +71,8 @@ def batch_from(conversations: Sequence[Conversation], pictures: Sequence[Pixels]
     return Batch(
         ids=torch.from_numpy(ids),
         is_image=torch.from_numpy(is_image),
+        positions=torch.from_numpy(positions).clamp(min=0),
+        branches=torch.from_numpy(branches),
         rows=torch.from_numpy(rows),
         targets=torch.from_numpy(targets),
         weights=torch.from_numpy(weights),
@@ -70,6 +80,11 @@ def batch_from(conversations: Sequence[Conversation], pictures: Sequence[Pixels]
         high=high,
         answers=tuple(answers),
     )
+
+
+def is_learnt(conversation: Conversation, place: int) -> bool:
+    before, own = conversation.branches[place - 1 : place + 1]
+    return conversation.weights[place] > 0 and before == own
 
 
 def stacked(pictures: Sequence[Pixels], has_high: bool) -> tuple[Tensor | None, Tensor | None]:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from demo.data.scene import Question, Scene
-from edge_runtime.prompt import ImageRef, PromptFormat, Turn
+from edge_runtime.prompt import ImageRef, PromptFormat, Turn, common_prefix
 
 PICTURE = ImageRef(b"picture")
 DESCRIBE = "describe the picture."
 CAPITALISED = 0.2
+CHAINED = 0.2  # share of the conversations in which one question follows the other
 AROUND = 0.1  # how much tokens outside the answers count where the language itself is learnt
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """`weights` say how much each token counts as a target: nothing, except answers and their end tokens."""
+    """`weights` say how much each token counts as a target: nothing, except answers and their end tokens.
+
+    Branches are questions that were asked apart: a token sees what all share (branch 0) and its own branch, and
+    its position is that in a conversation of its own. A picture is paid for once and asked about many times.
+    """
 
     ids: tuple[int, ...]
     is_image: tuple[bool, ...]
+    positions: tuple[int, ...]
+    branches: tuple[int, ...]
     weights: tuple[float, ...]
     answers: tuple[tuple[int, int], ...]  # first row and row after the last of each answer, its end included
     questions: tuple[Question, ...]
 
     def __post_init__(self) -> None:
-        assert len(self.ids) == len(self.is_image) == len(self.weights)
+        columns = (self.is_image, self.positions, self.branches, self.weights)
+        assert all(len(column) == len(self.ids) for column in columns)
         assert len(self.answers) == len(self.questions)
 
 
@@ -40,19 +49,23 @@ class Writer:
     def about_picture(
         self, scene: Scene, rng: np.random.Generator, most: int, is_describing: bool
     ) -> Conversation:
-        """At most `most` questions; describing comes last, where it cannot give answers away."""
+        """At most `most` questions, apart or one after the other; describing gives no answers away."""
         questions = chosen(scene, rng, most)
+        is_chained = bool(rng.random() < CHAINED)
         if is_describing:
             questions = [*questions, Question("dialogue", DESCRIBE, scene.words)]
-        return self.written(questions, "", True, 0.0)
+        talks = [questions] if is_chained else [[question] for question in questions]
+        return self.joined([self.said(talk, "", True) for talk in talks], questions, 0.0)
 
     def about_words(self, scene: Scene, rng: np.random.Generator, most: int) -> Conversation:
         """The picture told in words, then asked about; or plain dialogue."""
-        return self.written(chosen(scene, rng, most), scene.words, False, AROUND)
+        questions = chosen(scene, rng, most)
+        is_chained = bool(rng.random() < CHAINED)
+        talks = [questions] if is_chained else [[question] for question in questions]
+        return self.joined([self.said(talk, scene.words, False) for talk in talks], questions, AROUND)
 
-    def written(
-        self, questions: list[Question], opening: str, has_picture: bool, around: float
-    ) -> Conversation:
+    def said(self, questions: Sequence[Question], opening: str, has_picture: bool) -> tuple[int, ...]:
+        """One conversation's ids, as the product writes them, the end of the last answer included."""
         turns: list[Turn] = []
         for index, question in enumerate(questions):
             text = f"{opening}\n{question.text}" if opening and index == 0 else question.text
@@ -60,15 +73,26 @@ class Writer:
             turns.append(Turn("assistant", question.answer))
         prompt = self.prompts.chat_prompt_tokens(turns[:-1])
         last = self.prompts.tokenizer.encode(" " + turns[-1].text)
-        ids = (*prompt.ids, *last, self.prompts.spec.eos_id)
-        is_image = [False] * len(ids)
-        for start, _ in prompt.image_spans:
-            is_image[start : start + prompt.image_tokens] = [True] * prompt.image_tokens
+        return (*prompt.ids, *last, self.prompts.spec.eos_id)
+
+    def joined(
+        self, talks: Sequence[tuple[int, ...]], questions: Sequence[Question], around: float
+    ) -> Conversation:
+        """What all conversations begin with, once, and then the rest of each."""
+        shared = min((common_prefix(talks[0], talk) for talk in talks[1:]), default=0)
+        ids, positions, branches = list(talks[0][:shared]), list(range(shared)), [0] * shared
+        for branch, talk in enumerate(talks, start=1):
+            ids += talk[shared:]
+            positions += range(shared, len(talk))
+            branches += [branch] * (len(talk) - shared)
+        is_image = tuple(each == self.prompts.spec.image_id for each in ids)
         weights = [0.0 if masked else around for masked in is_image]
-        answers = self.answers_in(ids)
+        answers = self.answers_in(tuple(ids))
         for start, stop in answers:
             weights[start:stop] = [1.0] * (stop - start)
-        return Conversation(ids, tuple(is_image), tuple(weights), answers, tuple(questions))
+        return Conversation(
+            tuple(ids), is_image, tuple(positions), tuple(branches), tuple(weights), answers, tuple(questions)
+        )
 
     def answers_in(self, ids: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """From after each cue to the end token."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demo.train.aim import aim_heads
+from demo.train.batch import Batch
 from demo.train.spelling import Training
 from edge_runtime.spec import ModelSpec, Role
 from export.layouts.parameters import parameters_from_spec
@@ -26,7 +27,8 @@ class Learner(nn.Module):
     def __init__(self, spec: ModelSpec, seed: int) -> None:
         super().__init__()
         self.spec = spec
-        self.roles = nn.ModuleDict({role: module_from_role(role, spec, Training()) for role in spec.roles})
+        self.spelling = Training()
+        self.roles = nn.ModuleDict({role: module_from_role(role, spec, self.spelling) for role in spec.roles})
         generator = torch.Generator().manual_seed(seed)
         for role, parameters in parameters_from_spec(spec).items():
             found = dict(self.roles[role].named_parameters())
@@ -57,12 +59,12 @@ class Learner(nn.Module):
         rows: Tensor = self.roles["adaptor"](*towers)
         return rows
 
-    def logits(self, embeds: Tensor, rows: Tensor) -> Tensor:
-        """(B, S, D) and the wanted rows (B, K) -> (B, K, V)."""
-        batch = embeds.shape[0]
+    def logits(self, embeds: Tensor, batch: Batch) -> Tensor:
+        """(B, S, D) -> (B, K, V): of the batch's wanted rows."""
+        self.spelling.arrange(batch.positions, batch.branches)
         nothing = [(embeds.new_zeros(0), embeds.new_zeros(0))] * self.spec.decoder.layers
-        start = torch.zeros(batch, dtype=torch.int64)
-        logits: Tensor = self.roles["decoder"](embeds, start, rows, nothing)[0]
+        start = torch.zeros(embeds.shape[0], dtype=torch.int64)
+        logits: Tensor = self.roles["decoder"](embeds, start, batch.rows, nothing)[0]
         return logits
 
     def embeds(self, ids: Tensor, pictures: Tensor, image_rows: Tensor | None) -> Tensor:

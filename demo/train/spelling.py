@@ -1,7 +1,8 @@
-"""The training spelling: whole sequences from position 0, no cache, nothing but a causal mask."""
+"""The training spelling: whole sequences at once, no cache, and questions that do not see each other."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,7 +10,19 @@ from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
 
 
 class Training(Eager):
-    """As the reference, but every row starts at position 0, and keys and values are not kept."""
+    """As the reference, but keys and values are not kept. `arrange` says who sees whom in what comes next."""
+
+    def __init__(self) -> None:
+        self._positions: Tensor | None = None
+        self._is_visible: Tensor | None = None
+
+    def arrange(self, positions: Tensor, branches: Tensor) -> None:
+        """Both (B, S): a token sees those before it that all branches share, and those of its own."""
+        own, other = branches[:, :, None], branches[:, None, :]
+        order = torch.arange(branches.shape[1])
+        is_earlier = order[None, :, None] >= order[None, None, :]
+        self._positions = positions
+        self._is_visible = (is_earlier & ((other == 0) | (other == own)))[:, None]  # (B, 1, S, S)
 
     def cached_attention(
         self,
@@ -18,16 +31,17 @@ class Training(Eager):
         v: Tensor,
         past_key: Tensor,
         past_value: Tensor,
-        write_index: Tensor,  # noqa: ARG002  (always 0)
+        write_index: Tensor,  # noqa: ARG002  (every row starts at position 0)
         rope: Rope,
     ) -> Cached:
-        cos, sin = (table[: q.shape[1], None].float() for table in rope)  # (S, 1, hd/2)
+        assert self._positions is not None, "arrange first"
+        cos, sin = (table[self._positions][:, :, None].float() for table in rope)  # (B, S, 1, hd/2)
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         groups = q.shape[2] // k.shape[2]
         out = F.scaled_dot_product_attention(
             q.transpose(1, 2),
             repeated(k.transpose(1, 2), groups),
             repeated(v.transpose(1, 2), groups).to(q.dtype),
-            is_causal=True,
+            attn_mask=self._is_visible,
         )
         return out.transpose(1, 2).flatten(2), past_key, past_value

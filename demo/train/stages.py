@@ -62,7 +62,7 @@ class StageTask:
 
     def logits(self, batch: Batch) -> Tensor:
         seen = None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
-        return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch.rows)
+        return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch)
 
     def drawn(self, split: Split, step: int, count: int, language: float, describing: float) -> Batch:
         rng = rng_from_name(self.seed, self.name, split, step)
