@@ -45,12 +45,22 @@ class Canvas:
     def mark(self, label: str, box: Box) -> None:
         self.marks.append(Mark(label, box))
 
-    def text(self, left: float, middle: float, text: str, size: int, pitch: float, ink: Rgb) -> Box:
+    def text(
+        self,
+        left: float,
+        middle: float,
+        text: str,
+        size: int,
+        pitch: float,
+        ink: Rgb,
+        is_free: bool = False,
+    ) -> Box:
         """One line at a fixed pitch, its glyphs centred in their cells and marked; returns its box.
 
-        Lines are moved to the nearest place of the raster.
+        Lines are moved to the nearest place of the raster, unless `is_free`: numbers on a scale belong to its ticks.
         """
-        left, middle = on_raster(left, middle, len(text), pitch)
+        if not is_free:
+            left, middle = on_raster(left, middle, len(text), pitch)
         font, tall = font_of(size), 0.36 * size  # half of a capital's height
         for index, glyph in enumerate(text):
             if glyph == " ":

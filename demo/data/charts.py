@@ -96,7 +96,7 @@ def _draw_axes(canvas: Canvas, plot: Plot) -> None:
         y = plot.height_of(value)
         canvas.draw.line((left - 3, y, right, y), fill=INK if value == 0 else GRID)
         number = str(value)
-        canvas.text(left - 5 - 8 * len(number), y, number, 10, 8, INK)
+        canvas.text(left - 5 - 7 * len(number), y, number, 10, 7, INK, is_free=True)
     canvas.draw.line((left, top, left, bottom), fill=INK)
 
 

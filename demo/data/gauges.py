@@ -99,7 +99,7 @@ def draw_number(canvas: Canvas, dial: Dial, degrees: float, distance: float, num
     """A number of the scale, centred on its place."""
     x, y = dial.at(degrees, distance)
     text, pitch = str(number), NUMBER_PITCH * size
-    canvas.text(x - len(text) * pitch / 2, y, text, size, pitch, INK)
+    canvas.text(x - len(text) * pitch / 2, y, text, size, pitch, INK, is_free=True)
 
 
 def mark_point(canvas: Canvas, label: str, point: tuple[float, float]) -> None:

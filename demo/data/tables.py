@@ -56,7 +56,7 @@ class Table:
 def _grid(rng: np.random.Generator, columns: int, rows: int) -> Grid:
     size = int(rng.integers(SMALL_SIZE, SMALL_SIZE + 2))
     index, widest = size + 10, (CANVAS - 2 * EDGE - size - 10) // columns
-    narrowest = 3 * _pitch(size) + 5
+    narrowest = 4 * _pitch(size) + 1  # set on the raster, neighbours stay a symbol apart
     cell = (int(rng.integers(narrowest, min(widest, 56) + 1)), int(rng.integers(size + 6, 37)))
     plain = Grid(0, 0, columns, rows, cell, index, size)
     _, _, wide, tall = plain.box

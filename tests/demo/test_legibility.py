@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from demo.data.canvas import INKS, PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas
+from demo.data.canvas import INKS, PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, on_raster
 from demo.data.codes import smudge
 from demo.data.scene import CANVAS
 from demo.data.strings import ALPHABET
@@ -39,7 +39,7 @@ class Print:
 
 SMALL_SEEN_HIGH = Print(SMALL_SIZE, SMALL_PITCH, HIGH, reach=6)
 SMALL_SEEN_LOW = Print(SMALL_SIZE, SMALL_PITCH, LOW, reach=3)
-LARGE_SEEN_LOW = Print(34, 26.0, LOW, reach=5)
+LARGE_SEEN_LOW = Print(34, 28.0, LOW, reach=5)
 
 
 def ink_seen(canvas: Canvas, side: int, grain: bool) -> Floats:
@@ -118,7 +118,8 @@ def shares_read(print_: Print) -> tuple[float, float]:
     symbols = codes = 0
     for place in range(PLACES):
         left = float(rng.uniform(28, CANVAS - 28 - SYMBOLS * print_.pitch))
-        reader = Reader(print_, left, float(rng.uniform(28, CANVAS - 28)))
+        middle = float(rng.uniform(28, CANVAS - 28))
+        reader = Reader(print_, *on_raster(left, middle, SYMBOLS, print_.pitch))
         for index in range(CODES_PER_PLACE):
             code = "".join(ALPHABET[symbol] for symbol in rng.integers(0, len(ALPHABET), SYMBOLS))
             read = reader.read(1000 + place * CODES_PER_PLACE + index, code)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from demo.data.generator import PICTURED, scene_of
 from demo.data.split import rng_from_name
@@ -14,9 +15,11 @@ from demo.sizes import DEMO_HYBRID
 from demo.tokenizer import tokenizer_json_from_corpus
 from demo.train.batch import batch_from
 from demo.train.conversation import AROUND, DESCRIBE, PICTURE, Conversation, Writer
+from demo.train.model import Learner
 from demo.train.training import texts_of
 from edge_runtime.prompt import PromptFormat, Turn
 from edge_runtime.tokenizer import Tokenizer
+from tests.demo.train.small import SPEC
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +46,54 @@ def test_only_answers_and_their_end_are_learnt(writer: Writer) -> None:
         assert set(each.weights) == {0.0, 1.0}
 
 
+def own_ids(each: Conversation, branch: int, stop: int) -> tuple[int, ...]:
+    """What a token of this branch before `stop` sees, in order."""
+    return tuple(
+        token
+        for place, token in enumerate(each.ids[:stop])
+        if each.branches[place] in (0, branch) and place < stop
+    )
+
+
 def test_every_answer_follows_exactly_the_prompt_that_the_product_writes(writer: Writer) -> None:
+    kinds = set()
     for each in conversations(writer):
+        branches = [each.branches[start] for start, _ in each.answers]
+        is_chained = len(set(branches)) == 1
+        kinds.add(is_chained)
         turns: list[Turn] = []
-        for (start, _), question in zip(each.answers, each.questions, strict=True):
+        for (start, _), question, branch in zip(each.answers, each.questions, branches, strict=True):
+            turns = turns if is_chained else []
             turns.append(Turn("user", question.text, () if turns else (PICTURE,)))
-            assert each.ids[:start] == writer.prompts.chat_prompt_tokens(turns).ids
+            assert own_ids(each, branch, start) == writer.prompts.chat_prompt_tokens(turns).ids
             turns.append(Turn("assistant", question.answer))
+    assert kinds == {True, False}
+
+
+def test_a_branch_goes_on_where_the_shared_part_ends(writer: Writer) -> None:
+    for each in conversations(writer):
+        for branch in set(each.branches):
+            places = [place for place, own in enumerate(each.branches) if own in (0, branch)]
+            assert [each.positions[place] for place in places] == list(range(len(places)))
+
+
+def test_questions_asked_apart_do_not_see_each_other(writer: Writer) -> None:
+    scene = scene_of(1, "train", 0, ("tables",))
+    rng = rng_from_name(5)
+    each = writer.about_picture(scene, rng, 5, False)
+    while len(set(each.branches)) == 1:
+        each = writer.about_picture(scene, rng, 5, False)
+    batch = batch_from([each], [], False)
+    learner = Learner(SPEC, 3)
+    with torch.no_grad():
+        before = learner.logits(learner.roles["embed"](batch.ids), batch)
+        changed = batch.ids.clone()
+        changed[0, batch.branches[0] == 1] = 5  # another first question and answer
+        after = learner.logits(learner.roles["embed"](changed), batch)
+    first = [answer for answer in batch.answers if batch.branches[0, batch.rows[0, answer.start]] == 1]
+    for answer in batch.answers:
+        is_same = torch.allclose(before[0, answer.start : answer.stop], after[0, answer.start : answer.stop])
+        assert is_same == (answer not in first)
 
 
 def test_a_picture_takes_its_rows_once(writer: Writer) -> None:
@@ -81,6 +125,7 @@ def test_a_batch_asks_for_each_answer_one_place_before_it(writer: Writer) -> Non
         text = writer.prompts.tokenizer.decode(wanted.tolist()).strip()
         assert text == answer.question.answer
     assert float(batch.weights.sum()) == sum(sum(each.weights) for each in talks)
+    assert len(batch.answers) == sum(len(each.questions) for each in talks)
 
 
 def test_padding_is_never_a_target(writer: Writer) -> None:

@@ -11,6 +11,7 @@ import torch
 from demo.data.scene import Mark
 from demo.sizes import DEMO_HYBRID
 from demo.tokenizer import tokenizer_json_from_corpus
+from demo.train.batch import Batch
 from demo.train.contrast import pairwise_sigmoid_loss
 from demo.train.dense import CELL, CELLS, dense_accuracy, targets_from_marks
 from demo.train.labels import CLASSES
@@ -50,8 +51,22 @@ def test_whole_sequences_give_the_logits_of_the_reference(learner: Learner, tmp_
         with torch.no_grad():
             seen = halved.rows_from_pixels(low, high)
             embeds = torch.cat([seen, halved.roles["embed"](torch.arange(10).expand(2, -1))], dim=1)
-            rows = torch.arange(embeds.shape[1]).expand(2, -1)
-            found = halved.logits(embeds, rows)
+            length = embeds.shape[1]
+            everywhere = torch.arange(length).expand(2, -1)
+            nothing = torch.zeros(2, length, dtype=torch.int64)
+            batch = Batch(
+                ids=nothing,
+                is_image=nothing > 0,
+                positions=everywhere,
+                branches=nothing,
+                rows=everywhere,
+                targets=nothing,
+                weights=nothing.float(),
+                low=None,
+                high=None,
+                answers=(),
+            )
+            found = halved.logits(embeds, batch)
         torch.testing.assert_close(seen, reference.vision(low, high), rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(found, reference.logits(embeds), rtol=1e-4, atol=1e-4)
 
