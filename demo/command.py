@@ -63,15 +63,25 @@ class ProgressLine:
         self._clock = clock
         self._drawn = clock()
         self._is_open = False
+        self._began = ("", 0.0, 0)  # what is being done, since when, and how much of it was done then
 
     def __call__(self, label: str, done: int, total: int) -> None:
         now = self._clock()
+        if self._began[0] != label:
+            self._began = (label, now, done)
         if now - self._drawn < (REDRAW_S if self._is_live else PLAIN_S):
             return
         self._drawn, self._is_open = now, self._is_live
-        text = f"{label}  {100 * done // max(total, 1)} %"
+        text = f"{label}  {100 * done // max(total, 1)} %{self._left(now, done, total)}"
         before, end = (ERASE_LINE, "") if self._is_live else ("", "\n")
         print(before + text, end=end, file=self._err, flush=True)
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        _, began, first = self._began
+        if done <= first:
+            return ""
+        seconds = round((total - done) * (now - began) / (done - first))
+        return f", {seconds // 60} min {seconds % 60:02d} s left"
 
     def clear(self) -> None:
         if self._is_open:

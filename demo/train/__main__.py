@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from demo.command import Parser, ProgressLine, Stop, Stopped, status_told
 from demo.train.loop import SAVE_SECONDS
-from demo.train.recipe import LANGUAGE, RECIPES, shortened
+from demo.train.recipe import LANGUAGE, RECIPES, Recipe, shortened
 from demo.train.training import Trainer
 from edge_runtime.errors import EdgeVLError
 
 
-def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m demo.train", description=__doc__)
+def parser_of_command() -> Parser:
+    parser = Parser(prog="python -m demo.train", description=__doc__, allow_abbrev=False)
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="states, logs and pictures are kept here")
     parser.add_argument("--recipe", choices=list(RECIPES), default="hybrid")
     parser.add_argument(
@@ -25,37 +27,68 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--language", type=float, default=LANGUAGE, help="final share of language in stage 2")
     parser.add_argument("--threads", type=int, default=1, help="other numbers give other roundings")
-    parser.add_argument("--save-seconds", type=float, default=SAVE_SECONDS, help="between saved states")
+    parser.add_argument(
+        "--save-seconds", type=float, default=SAVE_SECONDS, help="at least, between saved states"
+    )
     parser.add_argument("--steps", type=int, help="a short run: so many steps of every stage")
     parser.add_argument("--batch", type=int, default=4, help="with --steps")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> int:
-    arguments = parsed()
-    torch.set_num_threads(arguments.threads)
+def recipe_from_arguments(arguments: argparse.Namespace) -> Recipe:
+    recipe = RECIPES[arguments.recipe]
+    if not 0 <= arguments.language <= 1:
+        why = f"got {arguments.language}, wanted 0 to 1"
+        raise EdgeVLError("EVL-USAGE", "--language is no share", why, "give a share such as 0.7")
+    if arguments.threads < 1 or arguments.batch < 1 or (arguments.steps is not None and arguments.steps < 1):
+        why = "--threads, --batch and --steps start at 1"
+        raise EdgeVLError("EVL-USAGE", "a number is out of range", why, "give larger ones")
+    for stage in arguments.stage or ():
+        if stage not in recipe.stages:
+            why = f"{recipe.name} has {', '.join(recipe.stages)}"
+            raise EdgeVLError("EVL-USAGE", f"there is no stage {stage!r}", why, "name one of these")
+    recipe = replace(recipe, language=arguments.language)
+    return shortened(recipe, arguments.steps, arguments.batch) if arguments.steps else recipe
+
+
+def train(arguments: argparse.Namespace, trainer: Trainer) -> None:
+    for stage in arguments.stage or trainer.recipe.stages:
+        trainer.run(stage)
+    if not arguments.stage:
+        trainer.finish()
+
+
+def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int:
     started = time.monotonic()
 
+    def watched(label: str, done: int, total: int) -> None:
+        stop.check()
+        progress(label, done, total)
+
     def tell(text: str) -> None:
+        progress.clear()
         print(f"{time.monotonic() - started:7.0f} s  {text}", flush=True)
 
     try:
+        arguments = parser_of_command().parse_args(words)
+        recipe = recipe_from_arguments(arguments)
+        torch.set_num_threads(arguments.threads)
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        recipe = replace(RECIPES[arguments.recipe], language=arguments.language)
-        if arguments.steps:
-            recipe = shortened(recipe, arguments.steps, arguments.batch)
-        trainer = Trainer(recipe, arguments.folder, lambda *_: None, tell, arguments.save_seconds)
-        for stage in arguments.stage or recipe.stages:
-            trainer.run(stage)
-        if not arguments.stage:
-            trainer.finish()
+        train(arguments, Trainer(recipe, arguments.folder, watched, tell, arguments.save_seconds))
     except EdgeVLError as error:
-        print(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
+        progress.clear()
+        return status_told(error)
+    except Stopped:
+        progress.clear()
         print("stopped; the same command goes on from the last saved state", file=sys.stderr)
-        return 130
+        return 128 + stop.number
     return 0
+
+
+def main() -> int:
+    stop = Stop()
+    stop.install()
+    return exit_status(sys.argv[1:], ProgressLine(sys.stderr), stop)
 
 
 if __name__ == "__main__":

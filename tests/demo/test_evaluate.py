@@ -308,23 +308,6 @@ def test_the_temporary_bundle_goes_when_a_signal_comes(
     assert list(tmp_path.glob(f"{TEMPORARY_PREFIX}*")) == []  # torch keeps a folder of its own there
 
 
-def test_progress_is_drawn_over_on_a_terminal_and_seldom_told_elsewhere() -> None:
-    class Tty(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    said: dict[str, str] = {}
-    for name, stream in (("terminal", Tty()), ("file", io.StringIO())):
-        times = iter([0.0, 0.05, 5.0, 20.0])
-        line = ProgressLine(stream, lambda times=times: next(times))  # type: ignore[misc]
-        for done in (1, 50, 90):
-            line("asking", done, 100)
-        line.clear()
-        said[name] = stream.getvalue()
-    assert said["file"] == "asking  90 %\n"
-    assert said["terminal"] == "\r\x1b[Kasking  50 %\r\x1b[Kasking  90 %\r\x1b[K"
-
-
 def test_an_error_of_one_question_says_which(bundle: Path) -> None:
     long = Case("mine.jsonl, line 7", None, "x", "word " * 3000, "x")
     with load(bundle) as assistant, pytest.raises(EdgeVLError) as caught:
