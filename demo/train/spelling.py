@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
+
+
+HIDDEN = -1e4  # a score that bf16 can hold and that softmax makes nothing of
 
 
 class Training(Eager):
@@ -14,7 +16,7 @@ class Training(Eager):
 
     def __init__(self) -> None:
         self._positions: Tensor | None = None
-        self._is_visible: Tensor | None = None
+        self._is_hidden: Tensor | None = None
 
     def arrange(self, positions: Tensor, branches: Tensor) -> None:
         """Both (B, S): a token sees those before it that all branches share, and those of its own."""
@@ -22,7 +24,7 @@ class Training(Eager):
         order = torch.arange(branches.shape[1])
         is_earlier = order[None, :, None] >= order[None, None, :]
         self._positions = positions
-        self._is_visible = (is_earlier & ((other == 0) | (other == own)))[:, None]  # (B, 1, S, S)
+        self._is_hidden = ~(is_earlier & ((other == 0) | (other == own)))[:, None]  # (B, 1, S, S)
 
     def cached_attention(
         self,
@@ -34,14 +36,12 @@ class Training(Eager):
         write_index: Tensor,  # noqa: ARG002  (every row starts at position 0)
         rope: Rope,
     ) -> Cached:
-        assert self._positions is not None, "arrange first"
+        assert self._positions is not None and self._is_hidden is not None, "arrange first"
         cos, sin = (table[self._positions][:, :, None].float() for table in rope)  # (B, S, 1, hd/2)
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         groups = q.shape[2] // k.shape[2]
-        out = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            repeated(k.transpose(1, 2), groups),
-            repeated(v.transpose(1, 2), groups).to(q.dtype),
-            attn_mask=self._is_visible,
-        )
+        keys, values = (repeated(each.transpose(1, 2), groups) for each in (k, v))
+        # Written out: for heads this small torch's fused kernel is half as fast in bf16.
+        scores = (q * q.shape[-1] ** -0.5).transpose(1, 2) @ keys.transpose(2, 3)
+        out = scores.masked_fill(self._is_hidden, HIDDEN).softmax(-1) @ values
         return out.transpose(1, 2).flatten(2), past_key, past_value
