@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from demo.command import status_told
 from demo.score import Report
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.record import record_from_json
 
 BARS = {"colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "small_print": 0.85, "meter": 0.9}
@@ -40,8 +42,8 @@ hybrid asked about the mean colour of the picture, the baseline of guessing. A b
 
 Mean IoU of boxes: {iou:.2f} (without the high tower {low_iou:.2f}; bar {iou_bar}).
 {missed}
-From {sources}: {n} questions each, {date}, {cpu}, edge-vl {version}, ONNX Runtime {onnxruntime}, fp32.
-`python -m demo.evaluate CHECKPOINT` measures it again.
+From {sources}: {n} questions each, {date}, {cpu}, edge-vl {version}, ONNX Runtime {onnxruntime}, {precision}.
+`{command}` measures it again.
 
 ## Licence
 
@@ -50,6 +52,7 @@ Apache-2.0, as the code. The pictures it was trained on are drawn by `demo/data`
 
 
 def card_from_reports(reports: dict[str, Report], parameters: int) -> str:
+    check_comparable(reports)
     hybrid, blank, low = (reports[name].score for name in NAMES)
     rows = [
         f"| {task} | {share:.1%} | {low.tasks[task]:.1%} | {blank.tasks[task]:.1%} | {bar_of(task)} |"
@@ -72,7 +75,21 @@ def card_from_reports(reports: dict[str, Report], parameters: int) -> str:
         cpu=report.machine.cpu,
         version=report.versions.edge_vl,
         onnxruntime=report.versions.onnxruntime,
+        precision=report.precision["decoder"],
+        command=report.command,
     )
+
+
+def check_comparable(reports: dict[str, Report]) -> None:
+    """The same held-out questions to all, in one precision, and pictures blanked where the name says so."""
+    asked = {
+        (each.questions, each.seed, each.score.n, each.precision["decoder"]) for each in reports.values()
+    }
+    blanked = [name for name, each in reports.items() if each.blank]
+    if len(asked) > 1 or blanked != ["hybrid-blank"] or asked.pop()[0] != "held-out":
+        why = "they differ in their questions, seed, number or precision, or others than hybrid-blank are blanked"
+        fix = "evaluate all three with the same flags, and hybrid-blank with --blank as well"
+        raise EdgeVLError("EVL-CARD-REPORTS", "the evaluations cannot stand in one table", why, fix)
 
 
 def bar_of(task: str) -> str:
@@ -108,7 +125,10 @@ def main() -> int:
     parser.add_argument("reports", metavar="REPORTS", type=Path)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
     arguments = parser.parse_args()
-    text = card_from_reports(reports_in(arguments.reports), parameters_in(arguments.checkpoint))
+    try:
+        text = card_from_reports(reports_in(arguments.reports), parameters_in(arguments.checkpoint))
+    except EdgeVLError as error:
+        return status_told(error)
     (arguments.checkpoint / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     return 0
 

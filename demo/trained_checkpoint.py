@@ -51,6 +51,7 @@ def tensors_from_state(spec: ModelSpec, state: State) -> dict[str, Tensor]:
 
 def stored_tensors(parameter: Tensor, source: Source) -> dict[str, Tensor]:
     turned = parameter.t() if source.is_transposed else parameter
+    assert bool((turned.abs() < torch.finfo(torch.float16).max).all()), "a weight outgrew fp16"
     parts = turned.to(torch.float16).reshape(-1, *source.stored_shape[1:]).chunk(len(source.tensors))
     return {
         tensor: part.reshape(source.stored_shape).contiguous()

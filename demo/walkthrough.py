@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from demo.random_checkpoint import write_random_checkpoint
 from demo.samples import FOLDER, Sample, samples
+from demo.sizes import SIZES
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -23,6 +25,8 @@ from export.parity import parity_of, synthetic_pictures
 
 CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
+RANDOM = "a tiny checkpoint with RANDOM weights, hybrid as DeepSeek-VL 7B"
+UNTRAINED = "no trained demo model ships yet: the answers below are noise, the machinery is real"
 NOT_YET = ("calibrate", "build")
 
 
@@ -56,9 +60,13 @@ def walk(folder: Path, progress: Progress) -> Iterator[Step]:
     """Each step as it is done; checkpoint, bundle and pictures stay in `folder`."""
     lap = Lap()
     checkpoint, out, pictures = folder / "checkpoint", folder / "bundle", folder / "pictures"
-    shutil.copytree(CHECKPOINT, checkpoint)
     shutil.copytree(FOLDER, pictures)
-    yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
+    if CHECKPOINT.exists():
+        shutil.copytree(CHECKPOINT, checkpoint)
+        yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
+    else:
+        write_random_checkpoint(SIZES["tiny"], checkpoint, "original", "float32")
+        yield Step("prepare", RANDOM, lap.seconds(), details=(UNTRAINED,))
     manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
     size = sum(entry.bytes for entry in manifest.files)
     yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import combinations, permutations, product
 
 import numpy as np
 
@@ -68,11 +68,51 @@ def colour_pairs(
     each is set aside with its roles (a red needle in a blue frame), as few pairs would leave little to ask.
     """
 
-    def split_of_pair(pair: tuple[str, str]) -> Split:
-        anywhere = split_of("colours", shapes.colours_key(*pair))
+    def split_of_parts(pair: tuple[str, str]) -> Split:
+        anywhere = split_of_pair(*pair)
         return anywhere if anywhere != "train" else split_of(f"colours/{role}", " ".join(pair))
 
-    return tuple(pair for pair in product(firsts, seconds) if split_of_pair(pair) == split)
+    return tuple(pair for pair in product(firsts, seconds) if split_of_parts(pair) == split)
+
+
+@lru_cache(maxsize=128)
+def split_of_pair(one: str, other: str) -> Split:
+    """Where two colours of one picture belong, in either order."""
+    return split_of("colours", shapes.colours_key(one, other))
+
+
+def may_meet_in_training(colours: tuple[str, ...]) -> bool:
+    """Whether every two different ones of the colours are a training pair."""
+    return all(split_of_pair(*pair) == "train" for pair in combinations(sorted(set(colours)), 2))
+
+
+def drawn_looks(
+    rng: np.random.Generator,
+    split: Split,
+    role: str,
+    firsts: tuple[str, ...],
+    seconds: tuple[str, ...],
+    count: int,
+) -> tuple[tuple[str, str], ...]:
+    """The pair of each of `count` things in a picture: `colour_pairs` of the split.
+
+    In training the colours of different things are training pairs too; elsewhere each thing has its own pair.
+    """
+    pairs = colour_pairs(split, role, firsts, seconds)
+    while True:
+        looks = tuple(pairs[index] for index in rng.integers(len(pairs), size=count).tolist())
+        if split != "train" or may_meet_in_training(tuple(colour for look in looks for colour in look)):
+            return looks
+
+
+@lru_cache(maxsize=16)
+def rows_of_colours(split: Split, bars: int) -> tuple[tuple[str, ...], ...]:
+    """The colours that so many bars may have: in training every pair is a training pair; elsewhere the first
+    two are a pair of the split."""
+    rows = permutations(NAMES, bars)
+    if split == "train":
+        return tuple(row for row in rows if may_meet_in_training(row))
+    return tuple(row for row in rows if split_of_pair(*row[:2]) == split)
 
 
 def _plot(rng: np.random.Generator) -> Plot:
@@ -163,12 +203,8 @@ def charts_scene(rng: np.random.Generator, split: Split) -> Scene:
     values = drawn(
         split, "chart values", lambda: _values(rng, plot.bars), lambda row: "-".join(map(str, row))
     )
-    colours = drawn(
-        split,
-        "colours",
-        lambda: tuple(NAMES[index] for index in rng.permutation(len(NAMES))[: plot.bars]),
-        lambda row: shapes.colours_key(*row[:2]),
-    )
+    rows_of_split = rows_of_colours(split, plot.bars)
+    colours = rows_of_split[rng.integers(len(rows_of_split))]
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
     _draw_axes(canvas, plot)
     _draw_bars(canvas, plot, values, colours)

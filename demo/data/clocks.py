@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.charts import COLOURS, NAMES, asked, colour_pairs
+from demo.data.charts import COLOURS, NAMES, asked, drawn_looks
 from demo.data.gauges import FACES, INK, Dial, dials, dials_key, draw_face, draw_number, mark_point
 from demo.data.scene import Question, Scene
 from demo.data.split import Split, drawn
@@ -40,13 +40,12 @@ def time_text(time: tuple[int, int]) -> str:
 def _clocks(rng: np.random.Generator, split: Split) -> tuple[Clock, ...]:
     count = int(rng.integers(1, 3))
     row = drawn(split, "layout/clocks", lambda: dials(rng, count, 36), dials_key)
-    pairs = colour_pairs(split, "clocks", HANDS, NAMES)
+    looks = drawn_looks(rng, split, "clocks", HANDS, NAMES, count)
     clocks: list[Clock] = []
-    for dial in row:
+    for dial, (hands, frame) in zip(row, looks, strict=True):
         hour, minute = drawn(
             split, "time", lambda: (int(rng.integers(1, 13)), 5 * int(rng.integers(12))), time_text
         )
-        hands, frame = pairs[rng.integers(len(pairs))]
         clocks.append(Clock(dial, hour, minute, bool(rng.integers(2)), frame, hands))
     return tuple(clocks)
 

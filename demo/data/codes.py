@@ -188,12 +188,14 @@ def _order(rng: np.random.Generator, panel_count: int, line_count: int) -> list[
 def _drawn_signs(canvas: Canvas, plan: Plan, split: Split) -> list[Sign]:
     rng = canvas.rng
     coloured = [bool(rng.random() < 0.6) for _ in plan.panels]
-    colours = iter(drawn_colours(rng, split, sum(coloured)))
+    colours = drawn_colours(rng, split, sum(coloured))
+    inks = [ink for ink in INKS if INK_NAMES[ink] not in colours]  # "the blue sign" is the blue panel
     signs: list[Sign] = []
+    waiting = iter(colours)
     for panel, box, is_coloured in zip(plan.panels, plan.panel_boxes, coloured, strict=True):
         text = panel.word or drawn_code(rng, split, panel.length)
-        colour = next(colours) if is_coloured else ""
-        ink = INKS[int(rng.integers(len(INKS)))]
+        colour = next(waiting) if is_coloured else ""
+        ink = inks[int(rng.integers(len(inks)))]
         if colour:
             fill, ink = PANELS[colour]
             canvas.draw.rounded_rectangle(box, panel.pad, fill=fill)

@@ -8,7 +8,7 @@ from math import cos, radians, sin
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.charts import COLOURS, NAMES, asked, colour_pairs, layout_key
+from demo.data.charts import COLOURS, NAMES, asked, drawn_looks, layout_key
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
 
@@ -130,12 +130,11 @@ def _gauges(rng: np.random.Generator, split: Split) -> tuple[Gauge, ...]:
     count = int(rng.integers(1, 3))
     row = drawn(split, "layout/gauges", lambda: dials(rng, count, 42), dials_key)
     end = 10 if rng.random() < 0.25 else 100
-    pairs = colour_pairs(split, "gauges", NEEDLES, NAMES)
+    looks = drawn_looks(rng, split, "gauges", NEEDLES, NAMES, count)
     gauges: list[Gauge] = []
-    for dial in row:
+    for dial, (needle, frame) in zip(row, looks, strict=True):
         # There are only 21 readings, so what a split owns is a reading with its red zone.
         step, zone = drawn(split, "gauge", lambda: _step_and_zone(rng, end), lambda pair: f"{end} {pair}")
-        needle, frame = pairs[rng.integers(len(pairs))]
         gauges.append(Gauge(dial, step, zone, end, frame, needle))
     if count == 2 and gauges[0].step == gauges[1].step:
         return _gauges(rng, split)

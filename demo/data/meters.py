@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.charts import CHINESE, COLOURS, NAMES, asked, colour_pairs, layout_key
+from demo.data.charts import CHINESE, COLOURS, NAMES, asked, drawn_looks, layout_key
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
+from demo.data.strings import NUMBER, number_key
 
 LIT: dict[str, Rgb] = {
     "red": (255, 48, 40),
@@ -125,12 +126,12 @@ def _meters(rng: np.random.Generator, split: Split) -> tuple[Meter, ...]:
     panels = drawn(
         split, "layout/meters", lambda: plan(rng), lambda row: layout_key(*(panel.box for panel in row))
     )
-    pairs = colour_pairs(split, "meter looks", tuple(LIT), NAMES)
+    looks = drawn_looks(rng, split, "meter looks", tuple(LIT), NAMES, len(panels))
     names = rng.permutation(len(QUANTITIES))
     meters: list[Meter] = []
     for index, (panel, side) in enumerate(zip(panels, _sides(panels), strict=True)):
-        lit, frame = pairs[rng.integers(len(pairs))]
-        reading = drawn(split, "number", partial(_reading, rng, panel))
+        lit, frame = looks[index]
+        reading = drawn(split, NUMBER, partial(_reading, rng, panel), number_key)
         meters.append(Meter(panel, side, QUANTITIES[names[index]], reading, lit, frame))
     if len(meters) == 2 and float(meters[0].reading) == float(meters[1].reading):
         return _meters(rng, split)
@@ -235,8 +236,9 @@ def _questions(rng: np.random.Generator, meters: tuple[Meter, ...]) -> list[Ques
         questions += _meter_questions(rng, meter)
     if len(meters) == 2:
         more, less = sorted(meters, key=lambda meter: -float(meter.reading))
-        questions.append(asked(rng, "meter", more.name, "which meter shows more?"))
-        questions.append(asked(rng, "meter", less.name, "which meter shows less?"))
+        named = "what is the name of the meter that shows"
+        questions.append(asked(rng, "meter", more.name, f"{named} more?"))
+        questions.append(asked(rng, "meter", less.name, f"{named} less?"))
         one, other = meters
         text = f"does the {one.side} meter show more than the {other.side} meter?"
         questions.append(asked(rng, "meter", "yes" if more is one else "no", text))
@@ -253,7 +255,8 @@ def _described(meter: Meter) -> str:
 
 
 def meters_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """One meter as often as two; readings, places and colours are the split's own."""
+    """One meter as often as two; readings, places and colours are the split's own
+    (colours as `drawn_looks` says)."""
     meters = _meters(rng, split)
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
     for meter in meters:

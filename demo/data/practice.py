@@ -1,23 +1,29 @@
 """Pages full of meaningless print in every size and colour, for a tower that learns what symbols look like.
 
 A scene holds some forty symbols, a page several hundred: where every symbol teaches, pages teach faster.
-Rows are random symbols, so there is nothing in them to remember.
+Rows are random symbols in runs too short for a code or a word, so there is nothing in them to remember and
+no code or word of another set is ever seen here.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
-from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
+from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
 from demo.data.codes import smudge
 from demo.data.scene import CANVAS, Mark
 from demo.data.shapes import COLOURS, DARKS, GREYS
 
 SYMBOLS = "0123456789" * 2 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 2 + "..-"
-SMALL, MEDIUM = 0.55, 0.85  # share of rows in the smallest print; of rows in that or the middle sizes
-BLANK = 0.12  # of the places of a row
-MARGIN = 2
+SMALL, MEDIUM = 0.62, 0.88  # share of rows in the smallest print; of rows in that or the middle sizes
+RUN = 3  # symbols in a row at most: the shortest codes and words have one more
+BLANK = 0.02  # of the places of a row where a blank needs not be
+MARGIN, AIR = 2, (1.0, 3.0)  # pixels; around the page, and above and below a row
+CAPITAL = 0.72  # of the font's size
 WHITE: Rgb = (250, 250, 250)
 
 
@@ -33,11 +39,12 @@ def practice_page(rng: np.random.Generator) -> tuple[Image.Image, tuple[Mark, ..
     top = float(rng.uniform(MARGIN, 10))
     while True:
         size, pitch = drawn_print(rng)
-        tall = 0.72 * size + float(rng.uniform(3, 8))
-        if top + tall > CANVAS - MARGIN:
+        half, air = CAPITAL / 2 * size, float(rng.uniform(*AIR))
+        middle = below(top + air + half, pitch)
+        if middle + half + air > CANVAS - MARGIN:
             return canvas.finished(), tuple(canvas.marks)
-        row(canvas, top, tall, size, pitch, ink)
-        top += tall
+        row(canvas, middle, half + air, size, pitch, ink)
+        top = middle + half + air
 
 
 def drawn_print(rng: np.random.Generator) -> tuple[int, float]:
@@ -51,16 +58,30 @@ def drawn_print(rng: np.random.Generator) -> tuple[int, float]:
     return int(pitch * rng.uniform(1.2, 1.35)), pitch
 
 
-def row(canvas: Canvas, top: float, tall: float, size: int, pitch: float, ink: Rgb) -> None:
+def below(middle: float, pitch: float) -> float:
+    """The next place of the raster for a row's middle: rows that are moved there otherwise could touch."""
+    step, start = (SMALL_PITCH, SMALL_PITCH / 2) if pitch == SMALL_PITCH else (RASTER, 0.0)
+    return math.ceil((middle - start) / step) * step + start
+
+
+def row(canvas: Canvas, middle: float, half: float, size: int, pitch: float, ink: Rgb) -> None:
     rng = canvas.rng
-    left = float(rng.uniform(MARGIN, MARGIN + pitch))
+    room = CANVAS - 2 * MARGIN
+    left, _ = on_raster(float(rng.uniform(MARGIN, MARGIN + pitch)), middle, int(room / pitch), pitch)
     count = int((CANVAS - MARGIN - left) / pitch)
-    symbols = rng.choice(list(SYMBOLS), count)
-    blanks = rng.random(count) < BLANK
-    text = "".join(" " if is_blank else str(symbol) for symbol, is_blank in zip(symbols, blanks, strict=True))
+    text = broken(rng, rng.choice(list(SYMBOLS), count).tolist())
     if rng.random() < 0.3:
         name = tuple(COLOURS)[int(rng.integers(len(COLOURS)))]
         panel = COLOURS[name][0]
-        canvas.draw.rectangle((left - 2, top, left + count * pitch + 2, top + tall), fill=panel)
+        canvas.draw.rectangle((left - 2, middle - half, left + count * pitch + 2, middle + half), fill=panel)
         ink = WHITE if sum(panel) < 450 else INKS[0]
-    canvas.text(left, top + tall / 2, text, size, pitch, ink)
+    canvas.text(left, middle, text, size, pitch, ink)
+
+
+def broken(rng: np.random.Generator, symbols: Sequence[str]) -> str:
+    """With blanks instead of some symbols, so that none stands in a run of more than `RUN`."""
+    text, run = "", int(rng.integers(RUN))
+    for symbol, share in zip(symbols, rng.random(len(symbols)).tolist(), strict=True):
+        is_blank = run == RUN or share < BLANK
+        text, run = text + (" " if is_blank else symbol), 0 if is_blank else run + 1
+    return text

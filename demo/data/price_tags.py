@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, RASTER, Canvas
+from demo.data.canvas import PAPERS, RASTER, Canvas, on_raster
 from demo.data.codes import CELL, PANELS, drawn_colours, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -115,8 +115,9 @@ def _draw(canvas: Canvas, plan: Plan, tag: Tag, box: Box) -> None:
     if tag.on_sale:
         middle = box[3] - PAD - SALE_SIZE / 2
         half = 2 * SALE_PITCH
-        canvas.draw.rectangle((centre - half - 2, middle - 6, centre + half + 2, middle + 6), fill=ink)
-        canvas.text(centre - half, middle, "SALE", SALE_SIZE, SALE_PITCH, fill)
+        left, middle = on_raster(centre - half, middle, len("SALE"), SALE_PITCH)
+        canvas.draw.rectangle((left - 2, middle - 6, left + 2 * half + 2, middle + 6), fill=ink)
+        canvas.text(left, middle, "SALE", SALE_SIZE, SALE_PITCH, fill)
 
 
 def _described(tag: Tag) -> str:
@@ -143,7 +144,9 @@ def _asked(rng: np.random.Generator, tags: Sequence[Tag]) -> list[tuple[str, str
         asked.append((f"what colour is the tag of the {tag.name}?", tag.colour))
         ask = phrased(rng, "what is the price on {}?", "what does {} cost?")
         asked.append((ask.format(_called(rng, tag)), price))
-        asked.append((phrased(rng, "what is on {}?", "read {}.").format(_called(rng, tag)), tag.name))
+        asked.append(
+            (phrased(rng, "what is sold on {}?", "which item is on {}?").format(_called(rng, tag)), tag.name)
+        )
         if tag.on_sale:
             asked.append((phrased(rng, "what is on sale?", "which item is on sale?"), tag.name))
     return [*asked, *_compared(rng, tags)]

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import INKS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
-from demo.data.codes import CELL, PANELS, phrased, with_article
+from demo.data.canvas import INKS, SMALL_PITCH, Canvas, Rgb
+from demo.data.codes import PANELS, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_goods, drawn_prices, has_price, price_text
 
-PRINTS = ((SMALL_SIZE, float(SMALL_PITCH)),)  # font size and pitch in pixels
 STRIPS: tuple[Rgb, ...] = ((255, 255, 255), (250, 248, 240), (244, 246, 250))
 FEWEST, MOST = 3, 5  # goods on a receipt
 NAME, PRICE = 6, 5  # symbols of the longest name and of the longest price
-MARGIN, PAD = 3, 6  # pixels
+SPACINGS = (2 * SMALL_PITCH, 3 * SMALL_PITCH)  # pixels from line to line
+MARGIN, PAD = 3, 5  # pixels
+RULE_GAP = SMALL_PITCH  # pixels, so much more lies above the total, for the rule
+PLACE = 16  # pixels; large receipts have few places, so their cells are finer than those of other layouts
 SUM_TRIES = 10_000
 
 
@@ -26,23 +28,21 @@ class Plan:
     """Where the strip of paper lies and how it is printed."""
 
     goods: int
-    size: int
-    pitch: float
     spacing: int  # pixels from line to line
     gap: int  # symbols between the longest name and the longest price
-    left: float
-    top: float
+    left: int
+    top: int
 
     @property
     def box(self) -> Box:
-        width = (NAME + self.gap + PRICE) * self.pitch + 2 * PAD
-        height = (self.goods + 1) * self.spacing + 3 * PAD
+        width = (NAME + self.gap + PRICE) * SMALL_PITCH + 2 * PAD
+        height = (self.goods + 1) * self.spacing + RULE_GAP + 2 * PAD
         return (self.left, self.top, self.left + width, self.top + height)
 
     @property
     def layout(self) -> str:
-        place = f"{int(self.left // CELL)},{int(self.top // CELL)}"
-        return f"{self.goods}/{self.size}/{self.spacing // 2}/{self.gap}/{place}"
+        place = f"{int(self.left // PLACE)},{int(self.top // PLACE)}"
+        return f"{self.goods}/{self.spacing}/{self.gap}/{place}"
 
     @property
     def corner(self) -> str:
@@ -57,7 +57,8 @@ Bought = Sequence[tuple[str, int]]  # what and for how many cents, from top to b
 
 def receipts_scene(rng: np.random.Generator, split: Split) -> Scene:
     """Prices and the total all belong to the set; no two goods on one receipt cost the same."""
-    plan = drawn(split, "layout/receipts", lambda: _plan(rng), lambda plan: plan.layout)
+    goods = int(rng.integers(FEWEST, MOST + 1))
+    plan = drawn(split, "layout/receipts", lambda: _plan(rng, goods), lambda plan: plan.layout)
     prices = _prices(rng, split, plan.goods)
     bought = list(zip(drawn_goods(rng, plan.goods), prices, strict=True))
     table = tuple(PANELS)[int(rng.integers(len(PANELS)))]
@@ -72,14 +73,20 @@ def receipts_scene(rng: np.random.Generator, split: Split) -> Scene:
     )
 
 
-def _plan(rng: np.random.Generator) -> Plan:
-    size, pitch = PRINTS[int(rng.integers(len(PRINTS)))]
-    goods, gap = int(rng.integers(FEWEST, MOST + 1)), int(rng.integers(1, 4))
-    spacing = int(rng.integers(size + 5, size + 13))
-    flat = Plan(goods, size, pitch, spacing, gap, 0.0, 0.0)
-    left = float(rng.uniform(MARGIN, CANVAS - MARGIN - flat.box[2]))
-    top = float(rng.uniform(MARGIN, CANVAS - MARGIN - flat.box[3]))
-    return Plan(goods, size, pitch, spacing, gap, left, top)
+def _plan(rng: np.random.Generator, goods: int) -> Plan:
+    """The strip lies so that its print is on the raster: lines are as far apart as they were planned."""
+    spacing, gap = SPACINGS[int(rng.integers(len(SPACINGS)))], int(rng.integers(1, 4))
+    flat = Plan(goods, spacing, gap, 0, 0)
+    first = SMALL_PITCH // 2 - spacing // 2  # where the lines begin if their middles lie on the raster
+    left = _stepped(rng, -PAD, CANVAS - MARGIN - flat.box[2])
+    top = _stepped(rng, first - PAD, CANVAS - MARGIN - flat.box[3])
+    return Plan(goods, spacing, gap, left, top)
+
+
+def _stepped(rng: np.random.Generator, start: int, most: float) -> int:
+    """One of start + k * SMALL_PITCH that is neither in the margin nor above `most`."""
+    least = start + -(-(MARGIN - start) // SMALL_PITCH) * SMALL_PITCH
+    return least + SMALL_PITCH * int(rng.integers((int(most) - least) // SMALL_PITCH + 1))
 
 
 def _prices(rng: np.random.Generator, split: Split, count: int) -> list[int]:
@@ -98,10 +105,10 @@ def _draw(canvas: Canvas, plan: Plan, bought: Bought) -> None:
     lines = [*bought, ("TOTAL", sum(cents for _, cents in bought))]
     for index, (name, cents) in enumerate(lines):
         middle, price = top + PAD + (index + 0.5) * plan.spacing, price_text(cents)
-        middle += PAD if name == "TOTAL" else 0
-        canvas.text(left + PAD, middle, name, plan.size, plan.pitch, ink)
-        canvas.text(right - PAD - len(price) * plan.pitch, middle, price, plan.size, plan.pitch, ink)
-    rule = bottom - 1.5 * PAD - plan.spacing
+        middle += RULE_GAP if name == "TOTAL" else 0
+        canvas.small_text(left + PAD, middle, name, ink)
+        canvas.small_text(right - PAD - len(price) * SMALL_PITCH, middle, price, ink)
+    rule = bottom - PAD - plan.spacing - RULE_GAP / 2
     canvas.draw.line((left + PAD, rule, right - PAD, rule), fill=ink)
 
 

@@ -12,6 +12,7 @@ from demo.data.split import Split, drawn, split_of
 ALPHABET = "ABCDEFHJKLNPRTUVXYZ34789"
 SHORTEST_CODE, LONGEST_CODE = 4, 6
 LEAST_CENTS, MOST_CENTS = 120, 995
+NUMBER = "number"  # the one kind of prices, meter readings and numbers in tables: each is in one set only
 
 WORDS: tuple[str, ...] = tuple(
     """
@@ -63,7 +64,12 @@ def prices_of(split: Split) -> tuple[int, ...]:
 
 
 def has_price(split: Split, cents: int) -> bool:
-    return split_of("price", price_text(cents)) == split
+    return split_of(NUMBER, number_key(price_text(cents))) == split
+
+
+def number_key(text: str) -> str:
+    """A printed number's key for `split_of(NUMBER, ...)`, whatever it is the number of."""
+    return text.removeprefix("-")
 
 
 def price_text(cents: int) -> str:

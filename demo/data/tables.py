@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.data.canvas import PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
-from demo.data.charts import COLOURS, NAMES, asked, colour_pairs, layout_key
+from demo.data.charts import COLOURS, NAMES, asked, colour_pairs
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
+from demo.data.strings import NUMBER
 
 LETTERS = "ABCD"
 INKS: dict[str, Rgb] = {
@@ -22,25 +23,40 @@ INKS: dict[str, Rgb] = {
 PALE = ("yellow", "orange")  # headers that carry black letters
 LINE: Rgb = (130, 130, 130)
 EDGE = 3
+WIDTHS, HEIGHTS = (40, 48, 56), (16, 24)  # pixels, of a cell
+INDEX, BEFORE_INDEX = 20, 4  # pixels: the column of row numbers, and what is free before a row number
 CELL_QUESTIONS = 5
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cells are: a column of row numbers and a row of letters come before the cells."""
+    """Where the cells are: a column of row numbers and a row of letters come before the cells.
+
+    All print lies on the raster of small print, so that none of it is moved on to a line.
+    """
 
     left: int
     top: int
     columns: int
     rows: int
     cell: tuple[int, int]  # width and height
-    index: int  # width of the column of row numbers
     size: int  # of the font
 
     @property
     def box(self) -> Box:
-        wide, tall = self.index + self.columns * self.cell[0], (self.rows + 1) * self.cell[1]
+        wide, tall = INDEX + self.columns * self.cell[0], (self.rows + 1) * self.cell[1]
         return (self.left, self.top, self.left + wide, self.top + tall)
+
+    @property
+    def layout(self) -> str:
+        """As fine as the raster, and with the size of the print: there are few places for a large table."""
+        return "-".join(map(str, (*self.box, self.size)))
+
+    def text_left(self, column: int, symbols: int) -> int:
+        """In the middle of the cell, or half a symbol to the left of it."""
+        spare = self.cell[0] // SMALL_PITCH - symbols
+        assert spare >= 2, "the text would touch the lines"
+        return self.left + INDEX + column * self.cell[0] + spare // 2 * SMALL_PITCH
 
 
 @dataclass(frozen=True)
@@ -55,22 +71,19 @@ class Table:
 
 def _grid(rng: np.random.Generator, columns: int, rows: int) -> Grid:
     size = int(rng.integers(SMALL_SIZE, SMALL_SIZE + 2))
-    index, widest = size + 10, (CANVAS - 2 * EDGE - size - 10) // columns
-    narrowest = 4 * _pitch(size) + 1  # set on the raster, neighbours stay a symbol apart
-    cell = (int(rng.integers(narrowest, min(widest, 56) + 1)), int(rng.integers(size + 6, 37)))
-    plain = Grid(0, 0, columns, rows, cell, index, size)
-    _, _, wide, tall = plain.box
-    left, top = (
-        EDGE + int(rng.uniform(0, CANVAS - 2 * EDGE - wide)),
-        EDGE + int(rng.uniform(0, CANVAS - 2 * EDGE - tall)),
-    )
-    return Grid(left, top, columns, rows, cell, index, size)
+    widest = (CANVAS - 2 * EDGE - INDEX) // columns
+    widths = [width for width in WIDTHS if width <= widest]
+    cell = (widths[int(rng.integers(len(widths)))], HEIGHTS[int(rng.integers(len(HEIGHTS)))])
+    _, _, wide, tall = Grid(0, 0, columns, rows, cell, size).box
+    left = _stepped(rng, -INDEX % SMALL_PITCH, int(wide))
+    top = _stepped(rng, (SMALL_PITCH - cell[1]) // 2 % SMALL_PITCH, int(tall))
+    return Grid(left, top, columns, rows, cell, size)
 
 
-def _pitch(size: int) -> int:
-    """Both sizes stand as small print does."""
-    assert size in (SMALL_SIZE, SMALL_SIZE + 1)
-    return SMALL_PITCH
+def _stepped(rng: np.random.Generator, start: int, extent: int) -> int:
+    """One of start + k * SMALL_PITCH that leaves the edges free."""
+    starts = [place for place in range(start, CANVAS - EDGE - extent + 1, SMALL_PITCH) if place >= EDGE]
+    return starts[int(rng.integers(len(starts)))]
 
 
 def _column(rng: np.random.Generator, split: Split, rows: int) -> tuple[int, ...]:
@@ -78,7 +91,7 @@ def _column(rng: np.random.Generator, split: Split, rows: int) -> tuple[int, ...
     low, high = (10, 100) if rng.integers(2) else (100, 1000)
     numbers: list[int] = []
     while len(numbers) < rows:
-        number = drawn(split, "number", lambda: int(rng.integers(low, high)))
+        number = drawn(split, NUMBER, lambda: int(rng.integers(low, high)))
         if number not in numbers:
             numbers.append(number)
     return tuple(numbers)
@@ -86,10 +99,7 @@ def _column(rng: np.random.Generator, split: Split, rows: int) -> tuple[int, ...
 
 def _table(rng: np.random.Generator, split: Split) -> Table:
     columns, rows = int(rng.integers(2, 5)), int(rng.integers(2, 5))
-    # A large table has few places, so their cells are finer here.
-    grid = drawn(
-        split, "layout/tables", lambda: _grid(rng, columns, rows), lambda plan: layout_key(plan.box, cell=16)
-    )
+    grid = drawn(split, "layout/tables", lambda: _grid(rng, columns, rows), lambda plan: plan.layout)
     pairs = colour_pairs(split, "table looks", NAMES, tuple(INKS))
     header, ink = pairs[rng.integers(len(pairs))]
     return Table(grid, tuple(_column(rng, split, grid.rows) for _ in range(grid.columns)), header, ink)
@@ -103,25 +113,24 @@ def _draw_lines(canvas: Canvas, table: Table) -> None:
     for row in range(grid.rows + 2):
         y = top + row * grid.cell[1]
         canvas.draw.line((left, y, right, y), fill=LINE)
-    for x in (left, *(left + grid.index + column * grid.cell[0] for column in range(grid.columns + 1))):
+    for x in (left, *(left + INDEX + column * grid.cell[0] for column in range(grid.columns + 1))):
         canvas.draw.line((x, top, x, bottom), fill=LINE)
 
 
 def _draw_text(canvas: Canvas, table: Table) -> None:
-    grid, pitch = table.grid, _pitch(table.grid.size)
+    grid, ink = table.grid, INKS[table.ink]
     light = COLOURS["black"] if table.header in PALE else (255, 255, 255)
 
-    def centred(x: float, row: int, text: str, ink: Rgb) -> None:
-        y = grid.top + (row + 0.5) * grid.cell[1]
-        canvas.text(x - len(text) * pitch / 2, y, text, grid.size, pitch, ink)
+    def write(left: int, row: int, text: str, colour: Rgb) -> None:
+        middle = grid.top + (row + 0.5) * grid.cell[1]
+        canvas.text(left, middle, text, grid.size, SMALL_PITCH, colour)
 
     for row in range(grid.rows):
-        centred(grid.left + grid.index / 2, row + 1, str(row + 1), COLOURS["black"])
+        write(grid.left + BEFORE_INDEX, row + 1, str(row + 1), ink)
     for index, numbers in enumerate(table.columns):
-        x = grid.left + grid.index + (index + 0.5) * grid.cell[0]
-        centred(x, 0, LETTERS[index], light)
+        write(grid.text_left(index, 1), 0, LETTERS[index], light)
         for row, number in enumerate(numbers):
-            centred(x, row + 1, str(number), INKS[table.ink])
+            write(grid.text_left(index, len(str(number))), row + 1, str(number), ink)
 
 
 def _cell_questions(rng: np.random.Generator, table: Table) -> list[Question]:
@@ -157,13 +166,12 @@ def _questions(rng: np.random.Generator, table: Table) -> list[Question]:
     column = int(rng.integers(table.grid.columns))
     large, small = str(max(table.columns[column])), str(min(table.columns[column]))
     letter = LETTERS[column]
-    top_texts = ("what colour is the first row of the table?", "what colour is the top row?")
     return [
         *_cell_questions(rng, table),
         asked(rng, "table", large, f"what is the largest number in column {letter}?"),
         asked(rng, "table", small, f"what is the smallest number in column {letter}?"),
         *_size_questions(rng, table.grid),
-        asked(rng, "table", table.header, *top_texts),
+        asked(rng, "table", table.header, "what colour is the top row?"),
         asked(rng, "table", table.ink, "what colour are the numbers?"),
     ]
 

@@ -14,12 +14,13 @@ PICTURE = ImageRef(b"picture")
 DESCRIBE = "describe the picture."
 CAPITALISED = 0.2
 CHAINED = 0.2  # share of the conversations in which one question follows the other
-AROUND = 0.1  # how much tokens outside the answers count where the language itself is learnt
+AROUND = 0.05  # how much tokens outside the answers count where the language itself is learnt
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """`weights` say how much each token counts as a target: nothing, except answers and their end tokens.
+    """`weights` say how much each token counts as a target: those of answers and their ends, others little or nothing.
+    Long answers count more than short ones, but not by their length: a colour is worth learning beside a box.
 
     Branches are questions that were asked apart: a token sees what all share (branch 0) and its own branch, and
     its position is that in a conversation of its own. A picture is paid for once and asked about many times.
@@ -57,12 +58,14 @@ class Writer:
         talks = [questions] if is_chained else [[question] for question in questions]
         return self.joined([self.said(talk, "", True) for talk in talks], questions, 0.0)
 
-    def about_words(self, scene: Scene, rng: np.random.Generator, most: int) -> Conversation:
-        """The picture told in words, then asked about; or plain dialogue."""
+    def about_words(
+        self, scene: Scene, rng: np.random.Generator, most: int, around: float = AROUND
+    ) -> Conversation:
+        """The picture told in words, then asked about; or plain dialogue. `around` is what other tokens count."""
         questions = chosen(scene, rng, most)
         is_chained = bool(rng.random() < CHAINED)
         talks = [questions] if is_chained else [[question] for question in questions]
-        return self.joined([self.said(talk, scene.words, False) for talk in talks], questions, AROUND)
+        return self.joined([self.said(talk, scene.words, False) for talk in talks], questions, around)
 
     def said(self, questions: Sequence[Question], opening: str, has_picture: bool) -> tuple[int, ...]:
         """One conversation's ids, as the product writes them, the end of the last answer included."""
@@ -89,7 +92,7 @@ class Writer:
         weights = [0.0 if masked else around for masked in is_image]
         answers = self.answers_in(tuple(ids))
         for start, stop in answers:
-            weights[start:stop] = [1.0] * (stop - start)
+            weights[start:stop] = [(stop - start) ** -0.5] * (stop - start)
         return Conversation(
             tuple(ids), is_image, tuple(positions), tuple(branches), tuple(weights), answers, tuple(questions)
         )

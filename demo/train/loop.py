@@ -12,7 +12,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from demo.train.model import decayed
 from demo.train.state import State, load_state, save_state
 from edge_runtime.progress import Progress
 
@@ -99,8 +98,8 @@ def run_stage(
 
 def optimizer_of(parameters: Sequence[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for suits, parameter in decayed(parameters):
-        groups[suits].append(parameter)
+    for parameter in parameters:
+        groups[parameter.dim() >= 2].append(parameter)  # not norms and shifts
     return torch.optim.AdamW(
         [
             {"params": groups[True], "weight_decay": plan.decay},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demo.data.split import rng_from_name
 from demo.train.aim import aim_heads
 from demo.train.batch import Batch
 from demo.train.spelling import Training
@@ -29,8 +30,9 @@ class Learner(nn.Module):
         self.spec = spec
         self.spelling = Training()
         self.roles = nn.ModuleDict({role: module_from_role(role, spec, self.spelling) for role in spec.roles})
-        generator = torch.Generator().manual_seed(seed)
         for role, parameters in parameters_from_spec(spec).items():
+            # Of its own, so that a role begins alike in every model that has it.
+            generator = torch.Generator().manual_seed(seed_of(seed, role))
             found = dict(self.roles[role].named_parameters())
             for name in parameters:
                 draw(found[name], name, parameters[name].is_linear, generator)
@@ -97,6 +99,10 @@ class SamMaps:
         return mixed, down.flatten(2).transpose(1, 2)
 
 
+def seed_of(seed: int, name: str) -> int:
+    return int(rng_from_name(seed, "weights", name).integers(1 << 62))
+
+
 def draw(parameter: nn.Parameter, name: str, is_linear: bool, generator: torch.Generator) -> None:
     with torch.no_grad():
         if name == "alpha":
@@ -110,12 +116,6 @@ def draw(parameter: nn.Parameter, name: str, is_linear: bool, generator: torch.G
             parameter.normal_(0.0, inputs**-0.5, generator=generator)
         else:
             parameter.normal_(0.0, TABLE, generator=generator)
-
-
-def decayed(parameters: Iterable[nn.Parameter]) -> Iterator[tuple[bool, nn.Parameter]]:
-    """Whether weight decay suits each: products yes, norms, shifts and places no."""
-    for parameter in parameters:
-        yield parameter.dim() >= 2, parameter
 
 
 def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from demo.sizes import DEMO_HYBRID, DEMO_LOW
 from demo.train.loop import Plan
 from edge_runtime.spec import ModelSpec, Role
 
+APART = ("siglip", "sam", "text")  # stages that teach one part by itself
 LANGUAGE = 0.7  # the papers' share of language in stage 2
 STAGE3_LANGUAGE = 0.1
 
@@ -20,6 +21,7 @@ class Recipe:
 
     name: str
     spec: ModelSpec
+    whole: ModelSpec  # the hybrid whose towers and language this recipe shares
     plans: tuple[Plan, ...]
     seed: int = 7
     language: float = LANGUAGE
@@ -33,13 +35,10 @@ class Recipe:
         return tuple(plan.name for plan in self.plans)
 
     def mark(self, stage: str) -> str:
-        """Names everything that decides a stage's weights."""
+        """Names everything in the recipe that decides a stage's weights."""
         before = [self.mark(need) for need in self.needs.get(stage, ())]
-        # The towers and the decoder are learnt apart, so recipes with and without SAM share them.
-        parts = {"siglip": self.spec.low, "sam": self.spec.high, "text": self.spec.decoder}
-        part = parts.get(stage, self.spec)
-        assert part is not None, f"the recipe {self.name} has no {stage}"
-        said = [asdict(part), asdict(self.plan(stage)), self.seed, before]
+        spec = self.whole if stage in APART else self.spec
+        said = [asdict(spec), asdict(self.plan(stage)), self.seed, before]
         if stage == "stage2":
             said.append(self.language)
         text = json.dumps(said, sort_keys=True)
@@ -67,10 +66,11 @@ LEARNS: dict[str, tuple[Role, ...]] = {
     "stage2": ("adaptor", "embed", "decoder"),
     "stage3": ("vision_low", "adaptor", "embed", "decoder"),
 }
-HYBRID = Recipe("hybrid", DEMO_HYBRID, PLANS, needs=NEEDS)
+HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(
     "low",
     DEMO_LOW,
+    DEMO_HYBRID,
     tuple(plan for plan in PLANS if plan.name != "sam"),
     needs={stage: tuple(need for need in needs if need != "sam") for stage, needs in NEEDS.items()},
 )

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
 
-
 HIDDEN = -1e4  # a score that bf16 can hold and that softmax makes nothing of
 
 

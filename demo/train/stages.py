@@ -34,9 +34,11 @@ class StageTask:
         batch: int,
         language: Mixture,
         describing: float,
+        around: float,
     ) -> None:
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
         self.learns, self.language, self.describing = learns, language, describing
+        self.around = around
         self.learnt = learner.learn(learns)
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -73,7 +75,7 @@ class StageTask:
             if rng.random() < language:
                 kinds = PICTURED if rng.random() < 0.5 else ("dialogue",)
                 scene = scene_of(self.seed, split, index, kinds)
-                conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS))
+                conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS, self.around))
             else:
                 scene = scene_of(self.seed, split, index, SHARES)
                 is_describing = bool(rng.random() < describing)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,20 @@ def save_state(path: Path, state: State) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One run at a time teaches a stage in a folder; the lock goes with the process that holds it."""
+    with path.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            why = "another run is teaching this stage in this folder"
+            raise EdgeVLError(
+                "EVL-TRAIN-BUSY", f"{path.name} is in use", why, "wait for it, or train in another folder"
+            ) from error
+        yield
 
 
 def load_state(path: Path, recipe: str) -> State | None:

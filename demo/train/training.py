@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from demo.data.generator import PICTURED, scene_of
 from demo.data.scene import Scene
 from demo.tokenizer import tokenizer_json_from_corpus
-from demo.train.conversation import DESCRIBE, Writer
+from demo.train.conversation import AROUND, DESCRIBE, Writer
 from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
 from demo.train.plot import plot_log
-from demo.train.recipe import LEARNS, STAGE3_LANGUAGE, Recipe
+from demo.train.recipe import APART, LEARNS, STAGE3_LANGUAGE, Recipe
 from demo.train.stages import Mixture, StageTask
-from demo.train.state import State, load_state
+from demo.train.state import State, load_state, locked
 from demo.train.towers import SamTask, SiglipTask, TextTask
 from demo.trained_checkpoint import write_trained_checkpoint
 from edge_runtime.errors import EdgeVLError
@@ -28,6 +30,8 @@ from edge_runtime.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 CORPUS_SCENES = 3000
+ROOT = Path(__file__).parents[2]
+SOURCES = ("demo/data", "demo/train", "export/modules")
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 
 
@@ -45,12 +49,13 @@ class Trainer:
         self.save_seconds = save_seconds
         self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
         self.tokenizer = tokenizer_in(folder, recipe)
+        self.made_of = sources_digest((folder / TOKENIZER).read_bytes())
         spec = recipe.spec
         self.writer = Writer(PromptFormat(self.tokenizer, spec.prompt, spec.image_tokens))
 
     def path(self, stage: str) -> Path:
-        """Stages that do not know of the high tower are shared between the recipes of one folder."""
-        is_shared = stage in ("siglip", "text", "sam")
+        """Towers and language are taught once in a folder; every recipe goes on from there."""
+        is_shared = stage in APART
         return self.folder / (f"{stage}.state" if is_shared else f"{self.recipe.name}-{stage}.state")
 
     def run(self, stage: str) -> State:
@@ -58,15 +63,9 @@ class Trainer:
         learner = self.learner_before(stage)
         plan = self.recipe.plan(stage)
         task = self.task(stage, plan, learner)
-        state = run_stage(
-            plan,
-            task,
-            self.path(stage),
-            self.recipe.mark(stage),
-            self.progress,
-            self.tell,
-            self.save_seconds,
-        )
+        path = self.path(stage)
+        with locked(path):
+            state = run_stage(plan, task, path, self.mark(stage), self.progress, self.tell, self.save_seconds)
         plot_log(stage, state["log"], self.path(stage).with_suffix(".png"))
         self.tell(f"{stage} done after {state['step']} steps")
         return state
@@ -75,16 +74,25 @@ class Trainer:
         """Writes the model after the last stage as a checkpoint folder, replacing an earlier one of ours."""
         out = self.folder / f"{self.recipe.name}-checkpoint"
         learner = self.finished()
-        if out.exists():
-            shutil.rmtree(out)
         text = (self.folder / TOKENIZER).read_text(encoding="utf-8")
         state = {role: learner.state_of(role) for role in self.recipe.spec.roles}
-        write_trained_checkpoint(self.recipe.spec, state, text, out)
+        fresh = out.with_name(out.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        write_trained_checkpoint(self.recipe.spec, state, text, fresh)
+        shutil.rmtree(out, ignore_errors=True)
+        fresh.rename(out)
         self.tell(f"the checkpoint is in {out}")
         return out
 
+    def mark(self, stage: str) -> str:
+        """Names everything that decides a stage's weights: recipe, tokenizer, and every line of code."""
+        said = f"{self.recipe.mark(stage)}/{self.made_of}"
+        return hashlib.sha256(said.encode()).hexdigest()
+
     def learner_before(self, stage: str) -> Learner:
-        learner = Learner(self.recipe.spec, self.recipe.seed)
+        # Towers and language are always taught as parts of the hybrid: on its pixels, from its first weights.
+        spec = self.recipe.whole if stage in APART else self.recipe.spec
+        learner = Learner(spec, self.recipe.seed)
         for need in self.recipe.needs.get(stage, ()):
             for role, tensors in self.learnt(need).items():
                 learner.take(role, tensors)
@@ -99,17 +107,13 @@ class Trainer:
         return learner
 
     def learnt(self, stage: str) -> Mapping[Role, Mapping[str, Tensor]]:
-        state = load_state(self.path(stage), self.recipe.mark(stage))
+        state = load_state(self.path(stage), self.mark(stage))
         if state is None or state["step"] < self.recipe.plan(stage).steps:
             fix = f"run the stage {stage} first"
             raise EdgeVLError(
                 "EVL-TRAIN-ORDER", f"the stage {stage} is not finished", "later stages start from it", fix
             )
         return {role: state["modules"][role] for role in LEARNS[stage]}
-
-    def log(self, stage: str) -> list[tuple[int, dict[str, float]]]:
-        state = load_state(self.path(stage), self.recipe.mark(stage))
-        return [] if state is None else state["log"]
 
     def task(self, stage: str, plan: Plan, learner: Learner) -> Task:
         seed, batch = self.recipe.seed, plan.batch
@@ -120,12 +124,20 @@ class Trainer:
         if stage == "text":
             return TextTask(learner, self.writer, seed, batch)
         mixtures = {
-            "stage1": (Mixture(0.0, 0), 0.5),
-            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.5),
-            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.0),
+            "stage1": (Mixture(0.0, 0), 0.5, AROUND),
+            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.5, AROUND),
+            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.0, 0.0),  # answers and end tokens only
         }
-        mixture, describing = mixtures[stage]
-        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, mixture, describing)
+        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, *mixtures[stage])
+
+
+def sources_digest(tokenizer: bytes) -> str:
+    """Of the code that draws, teaches and computes, of the tokenizer, and of how sums are split."""
+    digest = hashlib.sha256(tokenizer + f"{torch.__version__}/{torch.get_num_threads()}".encode())
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def tokenizer_in(folder: Path, recipe: Recipe) -> Tokenizer:

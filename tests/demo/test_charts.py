@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from demo.data.canvas import RASTER
-from demo.data.charts import CHINESE, COLOURS, NAMES, charts_scene, colour_pairs
+from demo.data.charts import (
+    CHINESE,
+    COLOURS,
+    NAMES,
+    charts_scene,
+    colour_pairs,
+    drawn_looks,
+    may_meet_in_training,
+    rows_of_colours,
+)
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.shapes import colours_key
 from demo.data.split import Split, rng_from_name, split_of
@@ -129,6 +139,40 @@ def test_colours_and_values_belong_to_the_split(scenes: dict[Split, list[Scene]]
             rows = bars(scene)
             assert split_of("colours", colours_key(rows[0][1], rows[1][1])) == split
             assert split_of("chart values", "-".join(str(value) for _, _, value in rows)) == split
+
+
+def test_every_two_bars_of_a_training_chart_are_a_training_pair(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in scenes["train"]:
+        pairs = list(combinations([colour for _, colour, _ in bars(scene)], 2))
+        assert len(pairs) in (3, 6, 10)
+        assert {split_of("colours", colours_key(*pair)) for pair in pairs} == {"train"}
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_all_rows_of_colours_a_chart_can_have_are_of_their_split(count: int) -> None:
+    for row in rows_of_colours("train", count):
+        assert all(split_of("colours", colours_key(*pair)) == "train" for pair in combinations(row, 2))
+    others: tuple[Split, ...] = ("validation", "held-out")
+    for split in others:
+        assert all(
+            split_of("colours", colours_key(*row[:2])) == split for row in rows_of_colours(split, count)
+        )
+    for every_split in SPLITS:
+        rows = rows_of_colours(every_split, count)
+        assert all(len(set(row)) == len(row) == count for row in rows) and len(set(rows)) == len(rows) >= 20
+    assert {colour for row in rows_of_colours("train", count) for colour in row} == set(NAMES)
+
+
+def test_two_things_of_a_training_picture_have_colours_that_may_meet() -> None:
+    rng = np.random.default_rng(1)
+    seen = [drawn_looks(rng, "train", "gauges", NAMES, NAMES, 2) for _ in range(300)]
+    colours = [tuple(colour for look in looks for colour in look) for looks in seen]
+    assert all(may_meet_in_training(four) for four in colours)
+    assert len(set(seen)) > 100 and not may_meet_in_training(NAMES)
+    for split in SPLITS:
+        pairs = set(colour_pairs(split, "gauges", NAMES, NAMES))
+        drawn = {look for _ in range(50) for look in drawn_looks(rng, split, "gauges", NAMES, NAMES, 2)}
+        assert drawn <= pairs and len(drawn) >= 4
 
 
 def test_pairs_of_parts_belong_to_one_split_only() -> None:

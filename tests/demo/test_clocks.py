@@ -8,6 +8,7 @@ from math import atan2, degrees, hypot
 
 import pytest
 
+from demo.data.charts import may_meet_in_training
 from demo.data.clocks import clocks_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name, split_of
@@ -130,3 +131,9 @@ def test_one_clock_is_as_frequent_as_two_and_numbers_as_none(scenes: dict[Split,
     for pattern in ("how many clocks .*|有几个钟？", "are there numbers .*"):
         told = Counter(answer for scene in every(scenes) for _, answer in answers(scene, pattern))
         assert len(told) == 2 and min(told.values()) > 0.4 * told.total(), (pattern, told)
+
+
+def test_in_training_all_colours_of_two_clocks_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+    seen = [re.findall(r"(\w+) (?:frame|hands)", scene.words) for scene in scenes["train"]]
+    assert max(map(len, seen)) == 4
+    assert all(may_meet_in_training(tuple(colours)) for colours in seen)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demo.data.canvas import SMALL_PITCH
-from demo.data.codes import KEYS, PANELS, codes_scene, drawn_colours
+from demo.data.codes import INK_NAMES, KEYS, PANELS, codes_scene, drawn_colours
 from demo.data.scene import Scene
 from demo.data.shapes import colours_key
 from demo.data.split import rng_from_name, split_of
@@ -74,6 +74,23 @@ def test_two_panels_are_a_pair_of_the_set(scenes: Scenes) -> None:
                 assert split_of("colours", colours_key(*colours)) == split
                 seen += 1
     assert seen > 30
+
+
+def test_no_sign_is_written_in_an_ink_with_the_name_of_a_panel(scenes: Scenes) -> None:
+    seen = 0
+    for scene in (scene for split in SPLITS for scene in scenes[split]):
+        pixels = np.asarray(scene.picture).astype(int)
+        panels = [mark for mark in scene.marks if mark.label.endswith(" sign")]
+        for mark in glyphs_of(scene):
+            left, top, right, bottom = (round(side) for side in mark.box)
+            if bottom - top < 24 or any(box[1] < top < box[3] for box in (panel.box for panel in panels)):
+                continue
+            glyph = pixels[top:bottom, left:right].reshape(-1, 3)
+            darkest = glyph[np.argsort(glyph.sum(-1))[:8]].mean(0)
+            ink = min(INK_NAMES, key=lambda ink: float(np.abs(darkest - ink).sum()))
+            assert f"{INK_NAMES[ink]} sign" not in [panel.label for panel in panels], scene.words
+            seen += bool(panels)
+    assert seen > 200
 
 
 def test_answers_about_the_small_print_are_its_lines(scenes: Scenes) -> None:

@@ -9,6 +9,7 @@ from math import atan2, degrees, hypot, radians
 import numpy as np
 import pytest
 
+from demo.data.charts import may_meet_in_training
 from demo.data.gauges import START_DEGREES, SWEEP_DEGREES, gauges_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name
@@ -141,3 +142,9 @@ def test_a_needle_and_a_frame_of_one_set_never_meet_in_another(
     ]
     assert not (looks[0] & looks[1] or looks[0] & looks[2] or looks[1] & looks[2])
     assert all(len(some) >= 6 for some in looks)
+
+
+def test_in_training_all_colours_of_two_gauges_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+    seen = [re.findall(r"(\w+) (?:frame|needle)", scene.words) for scene in scenes["train"]]
+    assert max(map(len, seen)) == 4
+    assert all(may_meet_in_training(tuple(colours)) for colours in seen)

@@ -7,9 +7,11 @@ from collections import Counter
 
 import pytest
 
+from demo.data.charts import may_meet_in_training
 from demo.data.meters import LIT, SEGMENTS, meters_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name, split_of
+from demo.data.strings import NUMBER
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -107,7 +109,9 @@ def test_the_segments_of_every_digit_are_lit_in_the_picture(scenes: dict[Split, 
 
 def test_the_meter_that_shows_more_has_the_larger_number(scenes: dict[Split, list[Scene]]) -> None:
     asked = [
-        (scene, name) for scene in every(scenes) for _, name in answers(scene, "which meter shows more[?]")
+        (scene, name)
+        for scene in every(scenes)
+        for _, name in answers(scene, "what is the name of the meter that shows more[?]")
     ]
     assert len(asked) > 100
     for scene, name in asked:
@@ -118,7 +122,13 @@ def test_the_meter_that_shows_more_has_the_larger_number(scenes: dict[Split, lis
 def test_numbers_of_one_set_are_never_shown_in_another(scenes: dict[Split, list[Scene]]) -> None:
     for split, some in scenes.items():
         for scene in some:
-            assert {split_of("number", number) for number in readings(scene).values()} == {split}
+            assert {split_of(NUMBER, number.strip("-")) for number in readings(scene).values()} == {split}
+
+
+def test_in_training_all_colours_of_two_meters_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+    seen = [re.findall(r"(\w+) (?:digits|frame)", scene.words) for scene in scenes["train"]]
+    assert max(map(len, seen)) == 4
+    assert all(may_meet_in_training(tuple(colours)) for colours in seen)
 
 
 def test_one_and_two_meters_and_yes_and_no_are_as_frequent(scenes: dict[Split, list[Scene]]) -> None:

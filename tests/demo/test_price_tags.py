@@ -12,7 +12,7 @@ from demo.data.price_tags import price_tags_scene
 from demo.data.scene import Box, Scene
 from demo.data.shapes import colours_key
 from demo.data.split import rng_from_name, split_of
-from demo.data.strings import GOODS
+from demo.data.strings import GOODS, NUMBER
 from tests.demo.printed_lines import SPLITS, check_sound, glyphs_of, made, printed_lines
 
 Scenes = dict[str, list[Scene]]
@@ -50,7 +50,7 @@ def expected(text: str, cards: list[Card]) -> str:
     words = re.findall(r"[\w.]*\w", text)
     if "cheaper" in text or "more" in text:
         return sorted(cards, key=lambda card: card.price)[0 if "cheaper" in text else 1].name
-    if "sale" in text:
+    if "on sale" in text:
         return next(card.name for card in cards if card.on_sale)
     if text.startswith("what costs"):
         return next(card.name for card in cards if card.price == words[-1])
@@ -58,7 +58,7 @@ def expected(text: str, cards: list[Card]) -> str:
     if named:
         return named[0].colour if "colour" in text else named[0].price
     card = meant(words, cards)
-    return card.name if text.startswith(("what is on", "read")) else card.price
+    return card.name if text.startswith(("what is sold on", "which item is on")) else card.price
 
 
 def meant(words: list[str], cards: list[Card]) -> Card:
@@ -97,11 +97,17 @@ def test_every_answer_follows_from_the_cards(scenes: Scenes, split: str) -> None
 def test_prices_and_pairs_of_colours_are_of_their_set(scenes: Scenes, split: str) -> None:
     for scene in scenes[split]:
         cards = cards_of(scene)
-        assert all(split_of("price", card.price) == split for card in cards)
+        assert all(split_of(NUMBER, card.price) == split for card in cards)
         assert all(card.colour in PANELS for card in cards)
         if len(cards) == 2:
             assert split_of("colours", colours_key(cards[0].colour, cards[1].colour)) == split
             assert cards[0].price != cards[1].price and cards[0].name != cards[1].name
+
+
+def test_a_name_is_never_asked_for_as_if_there_were_no_price_beside_it(scenes: Scenes) -> None:
+    texts = [question.text for scene in scenes["train"] for question in scene.questions]
+    assert not [text for text in texts if text.startswith(("what is on the", "read"))]
+    assert [text for text in texts if text.startswith("what is sold on the")]
 
 
 def test_prices_are_large(scenes: Scenes) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name, split_of
-from demo.data.tables import tables_scene
+from demo.data.strings import NUMBER
+from demo.data.tables import INKS, LINE, tables_scene
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -114,6 +116,50 @@ def test_every_size_of_table_is_as_frequent_in_every_split(scenes: dict[Split, l
     assert len(set(sizes)) == 9
 
 
+def lines_of(pixels: np.ndarray) -> list[int]:
+    """Where a long stretch of a row of pixels has the colour of grid lines."""
+    is_line = np.abs(pixels.astype(int) - LINE).max(-1) <= 8
+    return [index for index, row in enumerate(is_line) if row.sum() > 40]
+
+
+def test_no_print_touches_a_line_and_every_cell_is_as_large(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        pixels, table = np.asarray(scene.picture), columns(scene)
+        across, down = lines_of(pixels), lines_of(pixels.transpose(1, 0, 2))
+        assert (len(across), len(down)) == (len(table["A"]) + 2, len(table) + 2)
+        assert len(set(np.diff(across).tolist())) == len(set(np.diff(down)[1:].tolist())) == 1
+        for mark in scene.marks:
+            left, top, right, bottom = mark.box
+            assert not any(top - 3 < y < bottom + 3 for y in across), mark
+            assert not any(left - 3 < x < right + 3 for x in down), mark
+            above = max(y for y in across if y < top)
+            assert abs(middle(mark.box)[1] - above - (across[1] - across[0]) / 2) < 0.01, (
+                "in the row's middle"
+            )
+
+
+def nearest_ink(glyph: np.ndarray) -> str:
+    """By what the strokes take away from white, however thin they are."""
+    taken = (255 - glyph[np.argsort(glyph.sum(-1))[:6]]).sum(0)
+    shares = {name: (255 - np.array(ink)) / np.linalg.norm(255 - np.array(ink)) for name, ink in INKS.items()}
+    return max(shares, key=lambda name: float(taken @ shares[name]))
+
+
+def test_all_numbers_have_the_colour_of_the_answer(scenes: dict[Split, list[Scene]]) -> None:
+    for scene in every(scenes):
+        pixels = np.asarray(scene.picture).astype(int)
+        ((_, name),) = answers(scene, "what colour are the numbers[?]")
+        for mark in scene.marks:
+            if mark.label.isdigit():
+                left, top, right, bottom = (round(side) for side in mark.box)
+                glyph = pixels[top:bottom, left:right].reshape(-1, 3)
+                assert nearest_ink(glyph) == name, mark
+
+
+def test_a_row_is_called_the_first_only_by_its_number(scenes: dict[Split, list[Scene]]) -> None:
+    assert not [q.text for scene in every(scenes) for q in scene.questions if "first" in q.text]
+
+
 def test_rows_and_columns_are_counted_right(scenes: dict[Split, list[Scene]]) -> None:
     for scene in every(scenes):
         table = columns(scene)
@@ -125,4 +171,4 @@ def test_rows_and_columns_are_counted_right(scenes: dict[Split, list[Scene]]) ->
 def test_numbers_of_one_set_are_never_printed_in_another(scenes: dict[Split, list[Scene]]) -> None:
     for split, some in scenes.items():
         numbers = {number for scene in some for column in columns(scene).values() for number in column}
-        assert {split_of("number", number) for number in numbers} == {split}
+        assert {split_of(NUMBER, number) for number in numbers} == {split}

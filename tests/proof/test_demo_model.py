@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from demo.questions import cases_from_questions, held_out_questions
+from demo.samples import samples
 from demo.walkthrough import CHECKPOINT
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
@@ -23,6 +24,8 @@ from edge_runtime.request import Request
 from export.exporter import export_bundle
 from export.options import ExportOptions
 from tests.proof.oracle import Oracle
+
+pytestmark = pytest.mark.skipif(not CHECKPOINT.exists(), reason="no trained demo model ships yet")
 
 QUESTIONS = 200
 LIMIT = 24
@@ -50,6 +53,7 @@ def test_held_out_questions_are_answered_token_by_token_as_transformers_does(
     cases = list(cases_from_questions(held_out_questions(QUESTIONS)))
     assert len({case.task for case in cases}) == 15
     different: list[str] = []
+    right = 0
     for case in cases:
         assert isinstance(case.picture, bytes)
         with Image.open(io.BytesIO(case.picture)) as picture:
@@ -59,7 +63,9 @@ def test_held_out_questions_are_answered_token_by_token_as_transformers_does(
         answer = assistant.ask(case.prompt, case.picture, request=Request(max_tokens=LIMIT))
         if tuple(answer.token_ids) != tuple(token for token in wanted if token != oracle_end(oracle)):
             different.append(f"{case.prompt}: {answer.text!r}")
+        right += answer.text.strip() == case.answer
     assert different == []
+    assert right > QUESTIONS / 2, "a model that always says the same proves little"
 
 
 def oracle_end(oracle: Oracle) -> int:
@@ -85,7 +91,8 @@ def test_transformers_by_itself_reads_a_sample(oracle: Oracle) -> None:
         )
     found = oracle.model.generate(**inputs, max_new_tokens=8, do_sample=False)
     text = processor.decode(found[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    assert text.strip() in {str(number) for number in range(10)}
+    sample = next(each for each in samples() if each.picture == "shapes.png" and each.task == "count")
+    assert text.strip() == sample.answer
 
 
 def test_the_folder_is_small_and_complete() -> None:

@@ -19,7 +19,7 @@ SPEC = spec_from_parts(
 
 
 def small_recipe(steps: int, batch: int = 2) -> Recipe:
-    return replace(shortened(HYBRID, steps, batch), spec=SPEC)
+    return replace(shortened(HYBRID, steps, batch), spec=SPEC, whole=SPEC)
 
 
 def trainer_in(folder: Path, steps: int, batch: int = 2, save_seconds: float = 60.0) -> Trainer:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +14,15 @@ import torch
 from torch import Tensor
 
 from demo.train.loop import rate_at
-from demo.train.state import State
-from demo.train.training import TOKENIZER
+from demo.train.recipe import LOW, shortened
+from demo.train.state import State, locked
+from demo.train.training import TOKENIZER, Trainer
 from edge_runtime.errors import EdgeVLError
-from tests.demo.train.small import trainer_in
+from tests.demo.train.small import SPEC, small_recipe, trainer_in
+
+ROOT = Path(__file__).parents[3]
+CHECKPOINT = "hybrid-short-checkpoint"
+PATIENCE_S = 300
 
 
 class StoppedError(Exception):
@@ -48,15 +57,24 @@ def assert_same(one: State, other: State) -> None:
     assert one["log"] == other["log"]
 
 
-@pytest.mark.parametrize("stage", ["siglip", "sam", "text"])
+@pytest.mark.parametrize("stage", small_recipe(1).stages)
 def test_a_few_steps_make_the_loss_fall(stage: str, folder: Path) -> None:
-    log = trainer_in(folder, 24, 4).run(stage)["log"]
-    losses = [figures["loss"] for _, figures in log]
-    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+    trainer = trainer_in(folder, 24, 4)
+    for need in trainer.recipe.needs.get(stage, ()):
+        trainer_in(folder, 24, 4).run(need)
+    task = trainer.task(stage, trainer.recipe.plan(stage), trainer.learner_before(stage))
+    before = float(task.loss(0)[0].detach())
+    state = trainer.run(stage)
+    for name, module in task.modules().items():
+        module.load_state_dict(state["modules"][name])
+    after = float(task.loss(0)[0].detach())
+    assert after < 0.97 * before
 
 
-@pytest.mark.parametrize("stage", ["siglip", "sam", "text"])
+@pytest.mark.parametrize("stage", small_recipe(1).stages)
 def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(stage: str, folder: Path) -> None:
+    for need in small_recipe(4).needs.get(stage, ()):
+        trainer_in(folder, 4).run(need)
     whole = trainer_in(folder, 4).run(stage)
     trainer_in(folder, 4).path(stage).unlink()
     stopped = trainer_in(folder, 4, save_seconds=0.0)
@@ -70,6 +88,48 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(stage: str, folder
         stopped.run(stage)
     assert torch.load(stopped.path(stage), weights_only=True)["step"] == 2
     assert_same(whole, trainer_in(folder, 4).run(stage))
+
+
+def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
+    words = ["--steps", "3", "--batch", "1", "--save-seconds", "0"]
+    folders = {name: tmp_path / name for name in ("whole", "killed")}
+    command(folders["whole"], *words).communicate(timeout=PATIENCE_S)
+    kills = 0
+    while not (folders["killed"] / CHECKPOINT).exists():
+        process = command(folders["killed"], *words)
+        # Each life sees one more state written; then it ends without a word.
+        states = sum(1 for _ in folders["killed"].glob("*.state"))
+        while process.poll() is None and sum(1 for _ in folders["killed"].glob("*.state")) <= states:
+            time.sleep(0.02)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.communicate()
+    assert kills >= 3
+    for path in (folders["whole"] / CHECKPOINT).iterdir():
+        assert path.read_bytes() == (folders["killed"] / CHECKPOINT / path.name).read_bytes(), path.name
+
+
+def command(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-m", "demo.train", str(folder), *words]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_two_runs_do_not_teach_the_same_stage(folder: Path) -> None:
+    trainer = trainer_in(folder, 2)
+    with locked(trainer.path("text")), pytest.raises(EdgeVLError) as caught:
+        trainer.run("text")
+    assert caught.value.code == "EVL-TRAIN-BUSY"
+
+
+def test_recipes_share_what_is_taught_apart(folder: Path) -> None:
+    hybrid = trainer_in(folder, 2)
+    low = Trainer(shortened(replace(LOW, whole=SPEC), 2, 2), folder, lambda *_: None, lambda _: None)
+    for stage in ("siglip", "text"):
+        assert hybrid.path(stage) == low.path(stage)
+        assert hybrid.mark(stage) == low.mark(stage)
+    assert hybrid.path("stage3") != low.path("stage3")
+    assert hybrid.mark("stage3") != low.mark("stage3")
 
 
 def test_only_those_learn_whose_stage_it_is(folder: Path) -> None:
