@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -25,6 +26,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines() if line and not line.startswith("#")]
 EDGE_VL = [line for line in LINES if "edge-vl " in line and not line.startswith("pip ")]
+MODULES = [line for line in LINES if re.match(r"\S+python -m demo\.", line)]
 MAKE = [line for line in LINES if line.startswith("make ")]
 
 
@@ -36,11 +38,21 @@ def arguments_of(line: str) -> list[str]:
 def test_the_readme_shows_commands() -> None:
     assert len(EDGE_VL) >= 4
     assert MAKE == ["make demo", "make test"]
+    assert len(MODULES) == 2
 
 
 @pytest.mark.parametrize("line", EDGE_VL)
 def test_every_command_is_understood(line: str) -> None:
     parsed_arguments(arguments_of(line))
+
+
+@pytest.mark.parametrize("line", MODULES)
+def test_every_module_is_there_and_understands_its_line(line: str) -> None:
+    words = shlex.split(line)
+    module = importlib.import_module(words[2])
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{words[2]}.__main__")
+    module.parser_of_command().parse_args(words[3:])
 
 
 def test_a_wrong_command_would_be_noticed() -> None:
@@ -64,6 +76,15 @@ def test_its_export_figures_are_those_of_the_committed_files() -> None:
     assert reports
     for path in reports:
         assert row_from_report(json.loads(path.read_text()), path.name) in README
+
+
+def test_what_it_says_about_verify_is_in_the_committed_file() -> None:
+    verify = json.loads((ROOT / "docs" / "export" / "1.3b-hybrid-fp32.json").read_text())["verify"]
+    largest = max(role["relative"] for role in verify["parity"]["roles"])
+    said = " ".join(README.split())
+    assert f"took {verify['seconds']:.0f} s and held {verify['peak_held_mib'] / 1024:.1f} GiB" in said
+    assert f"largest relative difference of a role was {largest:.1e}".replace("e-0", "e-") in said
+    assert all(greedy["agreed"] == greedy["tokens"] == 32 for greedy in verify["parity"]["greedy"])
 
 
 def test_it_speaks_of_measured_answers_only_where_there_are_some() -> None:

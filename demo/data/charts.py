@@ -9,8 +9,8 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from demo.data import shapes
-from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.scene import Box, Question, Scene, Task
+from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
+from demo.data.scene import CANVAS, Box, Question, Scene, Task
 from demo.data.split import Split, drawn, split_of
 
 NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "black")
@@ -19,29 +19,39 @@ CHINESE: dict[str, str] = {name: shapes.COLOURS[name][1] for name in NAMES}
 CHINESE_SHARE = 0.125  # of the questions that also exist in Chinese
 LETTERS = "ABCDE"
 TOP_VALUE, TICK_STEP = 10, 2
+SLOTS: dict[int, int] = {24: 12, 36: 24, 48: 24}  # pixels from bar to bar, and from the axis to the first bar
+EDGE = 4  # pixels
 INK: Rgb = (32, 32, 32)
 GRID: Rgb = (190, 190, 190)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Where the axes stand and how large the letters are; the box is the area of the bars."""
+    """Where the axes stand: in the middle of cells of the raster, as do numbers, letters and the tops of bars."""
 
-    box: Box
+    left: int
+    bottom: int
     bars: int
-    letter_size: int
+    slot: int  # pixels from bar to bar
+
+    @property
+    def box(self) -> Box:
+        """The area of the bars; one more of the value is one cell more of the raster."""
+        right = self.left + 2 * SLOTS[self.slot] + (self.bars - 1) * self.slot
+        return (self.left, self.bottom - TOP_VALUE * RASTER, right, self.bottom)
+
+    @property
+    def layout(self) -> str:
+        return f"{self.left},{self.bottom}/{self.bars}/{self.slot}"
 
     def height_of(self, value: int) -> float:
         """The y of a value on the axis, in pixels."""
-        _, top, _, bottom = self.box
-        return bottom - (bottom - top) * value / TOP_VALUE
+        return self.bottom - RASTER * value
 
     def bar_box(self, index: int, value: int, share: float) -> Box:
         """A bar fills `share` of its slot, in the middle of it."""
-        left, _, right, bottom = self.box
-        slot = (right - left) / self.bars
-        middle = left + (index + 0.5) * slot
-        return (middle - share * slot / 2, self.height_of(value), middle + share * slot / 2, bottom)
+        middle, half = self.left + SLOTS[self.slot] + index * self.slot, share * self.slot / 2
+        return (middle - half, self.height_of(value), middle + half, self.bottom)
 
 
 def asked(
@@ -115,11 +125,17 @@ def rows_of_colours(split: Split, bars: int) -> tuple[tuple[str, ...], ...]:
     return tuple(row for row in rows if split_of_pair(*row[:2]) == split)
 
 
-def _plot(rng: np.random.Generator) -> Plot:
-    left, top = int(rng.integers(22, 48)), int(rng.integers(10, 52))
-    right = int(rng.integers(max(left + 104, 146), 188))
-    bottom = int(rng.integers(max(top + 96, 120), 172))
-    return Plot((left, top, right, bottom), int(rng.integers(3, 6)), int(rng.integers(10, 15)))
+def _plot(rng: np.random.Generator, bars: int) -> Plot:
+    """Two symbols fit left of the axis, one below it."""
+    half = RASTER // 2
+    first, last = 2 * RASTER + half, CANVAS - EDGE
+    slots = [slot for slot in SLOTS if Plot(first, 0, bars, slot).box[2] <= last]
+    slot = slots[int(rng.integers(len(slots)))]
+    wide = int(Plot(0, 0, bars, slot).box[2])
+    left = first + RASTER * int(rng.integers((last - wide - first) // RASTER + 1))
+    highest, lowest = (TOP_VALUE * RASTER + half, CANVAS - RASTER - half)
+    bottom = highest + RASTER * int(rng.integers((lowest - highest) // RASTER + 1))
+    return Plot(left, bottom, bars, slot)
 
 
 def _values(rng: np.random.Generator, bars: int) -> tuple[int, ...]:
@@ -136,7 +152,8 @@ def _draw_axes(canvas: Canvas, plot: Plot) -> None:
         y = plot.height_of(value)
         canvas.draw.line((left - 3, y, right, y), fill=INK if value == 0 else GRID)
         number = str(value)
-        canvas.text(left - 5 - 7 * len(number), y, number, 10, 7, INK, is_free=True)
+        before = RASTER / 2 + len(number) * SMALL_PITCH
+        canvas.text(left - before, y, number, SMALL_SIZE, SMALL_PITCH, INK)
     canvas.draw.line((left, top, left, bottom), fill=INK)
 
 
@@ -147,7 +164,7 @@ def _draw_bars(canvas: Canvas, plot: Plot, values: tuple[int, ...], colours: tup
         canvas.draw.rectangle((left, top, right, bottom - 1), fill=COLOURS[colour])
         middle = (left + right) / 2
         canvas.mark(f"{colour} bar top", (middle - 4, top - 4, middle + 4, top + 4))
-        canvas.text(middle - 6, bottom + 11, LETTERS[index], plot.letter_size, 12, INK)
+        canvas.text(middle - SMALL_PITCH / 2, bottom + RASTER, LETTERS[index], SMALL_SIZE, SMALL_PITCH, INK)
 
 
 def _bar_questions(rng: np.random.Generator, letter: str, value: int, colour: str) -> list[Question]:
@@ -199,7 +216,8 @@ def _questions(rng: np.random.Generator, values: tuple[int, ...], colours: tuple
 
 def charts_scene(rng: np.random.Generator, split: Split) -> Scene:
     """A bar chart of 3 to 5 bars of different colours and whole values from 1 to 10."""
-    plot = drawn(split, "layout/charts", lambda: _plot(rng), lambda plan: layout_key(plan.box))
+    bars = int(rng.integers(3, 6))
+    plot = drawn(split, "layout/charts", lambda: _plot(rng, bars), lambda plan: plan.layout)
     values = drawn(
         split, "chart values", lambda: _values(rng, plot.bars), lambda row: "-".join(map(str, row))
     )

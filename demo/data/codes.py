@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, Canvas, Rgb
+from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.shapes import colours_key
 from demo.data.split import Split, drawn
@@ -26,8 +26,12 @@ PANELS: dict[str, tuple[Rgb, Rgb]] = {  # the panel's colour and the ink that st
 KEYS = ("SER", "LOT", "REF", "BIN", "TAG", "BOX", "KEY", "LOC", "BAY", "UNIT", "TYPE", "PART", "DATE", "ZONE")
 INK_NAMES = dict(zip(INKS, ("black", "blue", "red", "green"), strict=True))
 COUNTED = ("no lines", "1 line", "2 lines", "3 lines", "4 lines", "5 lines")
-MARGIN = 3  # pixels free at the border and between blocks
-LINE_HEIGHT = 13
+MARGIN, EDGE = 3, 0.9  # pixels free between blocks and above and below all of them
+SIDE = 2  # pixels a panel stays away from the left and right border
+CAPITAL = 0.36  # of the font's size: half of a capital's height
+LEADING = 24  # pixels from line to line
+WIDE, NARROW = 36, 24  # pitches of large print
+LEAST_SIZE = 28  # of large print's font: capitals are 20 pixels tall
 SMUDGE, SMUDGE_CELL = 0.4, 3  # at most this share of ink; pixels from one smudge to the next
 CELL = 32  # pixels; a layout is where its blocks lie on this coarse grid
 
@@ -39,16 +43,26 @@ class Panel:
     word: str
     length: int
     size: int
-    pitch: float
+    pitch: int
     pad: int
 
     @property
-    def width(self) -> float:
-        return self.length * self.pitch + 2 * self.pad
+    def half(self) -> float:
+        """Of its height."""
+        return CAPITAL * self.size + self.pad
 
-    @property
-    def height(self) -> float:
-        return 0.72 * self.size + 2 * self.pad
+    def box(self, left: float, middle: float) -> Box:
+        """Around print that starts at `left`; cells of print have air of their own where there is no room."""
+        right = left + self.length * self.pitch + self.pad
+        return (
+            max(SIDE, left - self.pad),
+            middle - self.half,
+            min(CANVAS - SIDE, right),
+            middle + self.half,
+        )
+
+
+Place = tuple[float, float]  # where a line of print starts, and its middle
 
 
 @dataclass(frozen=True)
@@ -56,14 +70,15 @@ class Plan:
     """Where everything lies, from top to bottom, before anything is drawn."""
 
     panels: tuple[Panel, ...]
-    panel_boxes: tuple[Box, ...]
+    panel_places: tuple[Place, ...]
     line_lengths: tuple[int, ...]  # symbols of each line's value
     line_keys: tuple[str, ...]
-    line_boxes: tuple[Box, ...]
+    line_places: tuple[Place, ...]
 
     @property
     def layout(self) -> str:
-        cells = [f"{int(box[0] // CELL)},{int(box[1] // CELL)}" for box in self.panel_boxes + self.line_boxes]
+        places = self.panel_places + self.line_places
+        cells = [f"{int(left // CELL)},{int(middle // CELL)}" for left, middle in places]
         lengths = [panel.length for panel in self.panels]
         return f"{lengths}/{list(self.line_lengths)}/{' '.join(cells)}"
 
@@ -85,9 +100,9 @@ def codes_scene(rng: np.random.Generator, split: Split) -> Scene:
     smudge(canvas, ink)
     signs = _drawn_signs(canvas, plan, split)
     lines: list[tuple[str, str]] = []
-    for key, length, box in zip(plan.line_keys, plan.line_lengths, plan.line_boxes, strict=True):
+    for key, length, place in zip(plan.line_keys, plan.line_lengths, plan.line_places, strict=True):
         value = drawn_code(rng, split, length)
-        canvas.small_text(box[0], (box[1] + box[3]) / 2, f"{key} {value}", ink)
+        canvas.small_text(*place, f"{key} {value}", ink)
         lines.append((key, value))
     return Scene(
         picture=canvas.finished(),
@@ -100,7 +115,7 @@ def codes_scene(rng: np.random.Generator, split: Split) -> Scene:
 
 def smudge(canvas: Canvas, ink: Rgb) -> None:
     """Dirties the paper with pale spots of the small print's own ink, each as large as its strokes are far
-    apart: this, not the small number of pixels, is what hides small print at a quarter of the size. On clean
+    apart: this, not the small number of pixels, is what hides small print at a sixth of the size. On clean
     paper the greys that are left of a symbol still give it away (tests/demo/test_legibility.py)."""
     cells = CANVAS // SMUDGE_CELL + 2
     shares = (canvas.rng.random((cells, cells)) * (255 * SMUDGE)).astype(np.uint8)
@@ -135,47 +150,71 @@ def _plan(rng: np.random.Generator, split: Split) -> Plan:
     lengths = tuple(rng.integers(4, 7, int(rng.integers(least, most + 1))).tolist())
     panels = tuple(_panel(rng, split, panel_count) for _ in range(panel_count))
     keys = tuple(KEYS[index] for index in rng.choice(len(KEYS), len(lengths), replace=False).tolist())
-    widths = [(len(key) + 1 + length) * float(SMALL_PITCH) for key, length in zip(keys, lengths, strict=True)]
-    panel_boxes, line_boxes = _placed(rng, panels, widths)
-    return Plan(panels, panel_boxes, lengths, keys, line_boxes)
+    symbols = [len(key) + 1 + length for key, length in zip(keys, lengths, strict=True)]
+    panel_places, line_places = _placed(rng, panels, symbols)
+    return Plan(panels, panel_places, lengths, keys, line_places)
 
 
 def _panel(rng: np.random.Generator, split: Split, count: int) -> Panel:
     word = ""
     if rng.random() < 0.35:
-        word = words_of(split)[int(rng.integers(len(words_of(split))))]
+        words = [
+            word for word in words_of(split) if not ({"M", "W"} & set(word) and len(word) > CANVAS // WIDE)
+        ]
+        word = words[int(rng.integers(len(words)))]
     length = len(word) or drawn_length(rng)
-    pad = int(rng.integers(4, 7))
-    size = int(rng.integers(34, 41 if count == 2 else 47))
-    least = (0.86 if {"M", "W"} & set(word) else 0.76) * size  # wide glyphs must not touch
-    most = min(40.0, (CANVAS - 2 * MARGIN - 2 * pad) / length)
-    if least > most:
-        size, least = 34, min(most, least / size * 34)
-    pitch = RASTER * math.ceil(rng.uniform(least, most) / RASTER)
-    return Panel(word, length, size, float(pitch if pitch <= most else pitch - RASTER), pad)
+    wide_glyphs = bool({"M", "W"} & set(word))  # they must not touch their neighbours
+    is_wide = length <= CANVAS // WIDE and (wide_glyphs or bool(rng.integers(2)))
+    most = (36 if wide_glyphs or length == CANVAS // WIDE else 40) if is_wide else 30
+    pad = 4
+    if count == 2:
+        most = min(most, 33)  # two panels and four lines fit however they follow each other
+    else:
+        pad = int(rng.integers(4, 7))
+    size = int(rng.integers(LEAST_SIZE, most + 1))
+    return Panel(word, length, size, WIDE if is_wide else NARROW, pad)
 
 
 def _placed(
-    rng: np.random.Generator, panels: Sequence[Panel], widths: Sequence[float]
-) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    rng: np.random.Generator, panels: Sequence[Panel], symbols: Sequence[int]
+) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
     """Panels and lines below each other in a random order, the free height shared out at random."""
-    sizes = [(panel.width, panel.height) for panel in panels] + [(width, LINE_HEIGHT) for width in widths]
-    order = _order(rng, len(panels), len(widths))
-    free = CANVAS - 2 * MARGIN - sum(height + MARGIN for _, height in sizes)
+    halves = [panel.half for panel in panels] + [CAPITAL * SMALL_SIZE] * len(symbols)
+    order = _order(rng, len(panels), len(symbols))
+    middles = _middles(rng, [halves[index] for index in order])
+    share, aligned = rng.uniform(0, 1), rng.random() < 0.5  # small print in one column, or each line anywhere
+    places: list[Place] = [(0.0, 0.0)] * len(order)
+    for middle, index in zip(middles, order, strict=True):
+        if index < len(panels):
+            places[index] = _somewhere(rng.uniform(0, 1), middle, panels[index].length, panels[index].pitch)
+        elif aligned:
+            places[index] = _somewhere(share, middle, max(symbols), SMALL_PITCH)
+        else:
+            places[index] = _somewhere(rng.uniform(0, 1), middle, symbols[index - len(panels)], SMALL_PITCH)
+    return tuple(places[: len(panels)]), tuple(places[len(panels) :])
+
+
+def _middles(rng: np.random.Generator, halves: Sequence[float]) -> list[float]:
+    """Of blocks below each other, half as tall as `halves`: each in the middle of a row of the raster."""
+    middles: list[float] = []
+    for index, half in enumerate(halves):
+        if not middles:
+            middles.append(_ceiled(half + EDGE - RASTER / 2) + RASTER / 2)
+        else:
+            middles.append(middles[-1] + max(LEADING, _ceiled(halves[index - 1] + half + MARGIN)))
+    free = int((CANVAS - EDGE - halves[-1] - middles[-1]) // RASTER)
     assert free >= 0, "the blocks are too tall for the canvas"
-    cuts = np.sort(rng.uniform(0, free, len(sizes))).tolist()
-    column = rng.uniform(0, 1)
-    aligned = rng.random() < 0.5  # small print in one column, or each line anywhere
-    boxes: list[Box] = [(0.0, 0.0, 0.0, 0.0)] * len(sizes)
-    used = float(MARGIN)
-    for cut, index in zip(cuts, order, strict=True):
-        width, height = sizes[index]
-        share = column if aligned and index >= len(panels) else rng.uniform(0, 1)
-        room = CANVAS - 2 * MARGIN - (max(widths) if aligned and index >= len(panels) else width)
-        left, top = MARGIN + share * room, used + cut
-        boxes[index] = (left, top, left + width, top + height)
-        used += height + MARGIN
-    return tuple(boxes[: len(panels)]), tuple(boxes[len(panels) :])
+    cuts = np.sort(rng.integers(0, free + 1, len(halves))).tolist()
+    return [middle + RASTER * cut for middle, cut in zip(middles, cuts, strict=True)]
+
+
+def _ceiled(extent: float) -> int:
+    return RASTER * math.ceil(extent / RASTER)
+
+
+def _somewhere(share: float, middle: float, symbols: int, pitch: int) -> Place:
+    """So far between the leftmost and the rightmost place of the raster."""
+    return on_raster(share * (CANVAS - symbols * pitch), middle, symbols, pitch)
 
 
 def _order(rng: np.random.Generator, panel_count: int, line_count: int) -> list[int]:
@@ -192,15 +231,16 @@ def _drawn_signs(canvas: Canvas, plan: Plan, split: Split) -> list[Sign]:
     inks = [ink for ink in INKS if INK_NAMES[ink] not in colours]  # "the blue sign" is the blue panel
     signs: list[Sign] = []
     waiting = iter(colours)
-    for panel, box, is_coloured in zip(plan.panels, plan.panel_boxes, coloured, strict=True):
+    for panel, place, is_coloured in zip(plan.panels, plan.panel_places, coloured, strict=True):
         text = panel.word or drawn_code(rng, split, panel.length)
         colour = next(waiting) if is_coloured else ""
         ink = inks[int(rng.integers(len(inks)))]
         if colour:
             fill, ink = PANELS[colour]
+            box = panel.box(*place)
             canvas.draw.rounded_rectangle(box, panel.pad, fill=fill)
             canvas.mark(f"{colour} sign", box)
-        canvas.text(box[0] + panel.pad, (box[1] + box[3]) / 2, text, panel.size, panel.pitch, ink)
+        canvas.text(*place, text, panel.size, panel.pitch, ink)
         signs.append(Sign("word" if panel.word else "code", text, colour))
     return signs
 

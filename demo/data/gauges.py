@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, radians, sin
+from math import cos, hypot, radians, sin
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, Canvas, Rgb
+from demo.data.canvas import PAPERS, RASTER, Canvas, Rgb
 from demo.data.charts import COLOURS, NAMES, asked, drawn_looks, layout_key
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -15,7 +15,8 @@ from demo.data.split import Split, drawn
 FACES: tuple[Rgb, ...] = ((255, 255, 255), (250, 244, 224), (226, 236, 246))
 NEEDLES = ("green", "blue", "orange", "purple", "black")  # not red as the zone, nor pale
 INK: Rgb = (24, 24, 24)
-EDGE = 3  # pixels left free at the border and between dials
+EDGE = 2  # pixels left free at the border and between dials
+LARGEST, LARGEST_OF_TWO = 88, 51  # pixels, of a dial's radius
 STEPS, STEP = 20, 5  # needle positions after zero, and what one of them is worth of 100
 START_DEGREES, SWEEP_DEGREES = -135.0, 270.0  # clockwise from the top
 NUMBER_PITCH = 0.62  # of the font size
@@ -68,19 +69,36 @@ class Gauge:
 
 def dials(rng: np.random.Generator, count: int, smallest: int) -> tuple[Dial, ...]:
     """One dial of any size, or two, side by side or one above the other."""
-    inside = CANVAS - 2 * EDGE
     if count == 1:
-        radius = int(rng.integers(smallest + 8, inside // 2 + 1))
-        x, y = (EDGE + radius + int(rng.uniform(0, inside - 2 * radius)) for _ in range(2))
+        radius = int(rng.integers(smallest + 12, LARGEST + 1))
+        x, y = (_somewhere(rng, radius) for _ in range(2))
         return (Dial(x, y, radius, ""),)
-    one, other = (int(radius) for radius in rng.integers(smallest, inside // 4 + 1, 2))
-    room = inside - EDGE - 2 * (one + other)
-    before, between = sorted(int(cut) for cut in rng.uniform(0, room + 1, 2))
-    along = (EDGE + before + one, 2 * EDGE + between + 2 * one + other)
-    across = [EDGE + r + int(rng.uniform(0, inside - 2 * r)) for r in (one, other)]
+    pairs: list[tuple[int, int]] = []
+    while not pairs:
+        one, other = (int(radius) for radius in rng.integers(smallest, LARGEST_OF_TWO + 1, 2))
+        across = [_somewhere(rng, radius) for radius in (one, other)]
+        aside, apart = abs(across[0] - across[1]), one + other + EDGE
+        pairs = [
+            (a, b)
+            for a in _middles(one)
+            for b in _middles(other)
+            if b - a > aside and hypot(b - a, aside) >= apart
+        ]
+    along = pairs[int(rng.integers(len(pairs)))]
     if rng.integers(2):
         return (Dial(along[0], across[0], one, "left"), Dial(along[1], across[1], other, "right"))
     return (Dial(across[0], along[0], one, "top"), Dial(across[1], along[1], other, "bottom"))
+
+
+def _middles(radius: int) -> range:
+    """Where a dial's centre can be: in the middle of a cell of the raster, its frame off the border."""
+    first = -(-(EDGE + radius - RASTER // 2) // RASTER) * RASTER + RASTER // 2
+    return range(first, CANVAS - EDGE - radius + 1, RASTER)
+
+
+def _somewhere(rng: np.random.Generator, radius: int) -> int:
+    middles = _middles(radius)
+    return middles[int(rng.integers(len(middles)))]
 
 
 def dials_key(row: tuple[Dial, ...]) -> str:
@@ -128,7 +146,7 @@ def _step_and_zone(rng: np.random.Generator, end: int) -> tuple[int, tuple[float
 
 def _gauges(rng: np.random.Generator, split: Split) -> tuple[Gauge, ...]:
     count = int(rng.integers(1, 3))
-    row = drawn(split, "layout/gauges", lambda: dials(rng, count, 42), dials_key)
+    row = drawn(split, "layout/gauges", lambda: dials(rng, count, 40), dials_key)
     end = 10 if rng.random() < 0.25 else 100
     looks = drawn_looks(rng, split, "gauges", NEEDLES, NAMES, count)
     gauges: list[Gauge] = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, Canvas, Rgb
+from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.charts import CHINESE, COLOURS, NAMES, asked, drawn_looks, layout_key
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -23,9 +23,14 @@ GLASS: Rgb = (34, 30, 32)
 LCD: Rgb = (172, 184, 166)  # behind black digits
 QUANTITIES = ("VOLT", "AMP", "WATT", "KWH", "TEMP", "FLOW", "RPM", "HZ", "FUEL", "GAS", "LOAD", "PUMP")
 INK: Rgb = (24, 24, 24)
-EDGE, FRAME, PADDING, NAME_ROW = 3, 5, 6, 19  # pixels
-PITCH, WIDE, SLIM = 0.78, 0.5, 0.13  # of a digit's height: from digit to digit, its width, its strokes
-SHORTEST, TALLEST = 24, 56  # pixels, of the digits
+EDGE, FRAME, PADDING, HALF_NAME = 2, 5, 5, 6  # pixels
+SIDE = 4  # pixels of frame beside the digits, which have room of their own
+WIDE, SLIM = 0.6, 0.13  # of the pitch: a digit's width; of its height: its strokes
+NARROW, BROAD = 24, 36  # pixels from digit to digit
+TALL: dict[int, tuple[int, int]] = {NARROW: (26, 34), BROAD: (46, 52)}  # pixels, of the digits
+BELOW_NAME: dict[int, int] = {NARROW: 36, BROAD: 48}  # pixels from the name's middle to the digits'
+POINT: dict[int, int] = {NARROW: 12, BROAD: 15}  # pixels from a digit's middle to a point after it
+TRIES = 24  # to lay two meters apart
 SEGMENTS: dict[str, str] = {
     "0": "abcdef",
     "1": "bc",
@@ -43,13 +48,39 @@ SEGMENTS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A display before it shows anything: `box` holds the frame with the name above it."""
+    """A display before it shows anything, its name above it; `left` and `middle` are those of its name."""
 
-    box: Box
+    left: int
+    middle: int
+    pitch: int
     tall: int
     digits: int
     decimals: int
     minus: bool
+
+    @property
+    def places(self) -> int:
+        return self.digits + self.minus
+
+    @property
+    def digits_middle(self) -> int:
+        return self.middle + BELOW_NAME[self.pitch]
+
+    @property
+    def digits_left(self) -> int:
+        """Where the first digit's place starts; its middle is that of a cell of the raster."""
+        return self.left + (RASTER // 2 if self.pitch == NARROW else RASTER)
+
+    @property
+    def box(self) -> Box:
+        """The frame with the name above it."""
+        left, right = self.digits_left - SIDE, self.digits_left + self.places * self.pitch + SIDE
+        bottom = self.digits_middle + self.tall / 2 + PADDING + FRAME
+        return (left, self.middle - HALF_NAME, right, bottom)
+
+    @property
+    def frame_top(self) -> float:
+        return self.digits_middle - self.tall / 2 - PADDING - FRAME
 
 
 @dataclass(frozen=True)
@@ -64,43 +95,41 @@ class Meter:
     frame: str
 
 
-def _cells_panel(rng: np.random.Generator, tallest: int, small: bool = False) -> Panel:
-    """Size and format of one display, its corner at 0, 0; two small ones fit side by side."""
+def _panel(rng: np.random.Generator, broad: bool, small: bool = False) -> Panel:
+    """Size and format of one display in the top left corner; two small ones fit side by side."""
     digits, minus = int(rng.integers(3, 7)), bool(rng.random() < 0.2)
     if small:
-        digits, minus, tallest = 3, False, 27
+        digits, minus = 3, False
     decimals = int(rng.integers(1, digits)) if rng.random() < 0.5 else 0
-    border = 2 * (FRAME + PADDING)
-    widest = int((CANVAS - 2 * EDGE - border) / (PITCH * (digits + minus)))
-    tall = int(rng.integers(SHORTEST, min(tallest, widest) + 1))
-    wide = max(border + PITCH * tall * (digits + minus), 64.0)
-    return Panel((0, 0, wide, NAME_ROW + border + tall), tall, digits, decimals, minus)
-
-
-def _moved(panel: Panel, left: float, top: float) -> Panel:
-    box = (left, top, left + panel.box[2], top + panel.box[3])
-    return Panel(box, panel.tall, panel.digits, panel.decimals, panel.minus)
+    pitch = BROAD if broad and digits + minus <= CANVAS // BROAD - 1 else NARROW
+    low, high = TALL[pitch]
+    return Panel(0, RASTER // 2, pitch, int(rng.integers(low, high + 1)), digits, decimals, minus)
 
 
 def _one(rng: np.random.Generator) -> tuple[Panel, ...]:
-    panel = _cells_panel(rng, TALLEST)
-    room_x, room_y = CANVAS - 2 * EDGE - panel.box[2], CANVAS - 2 * EDGE - panel.box[3]
-    return (_moved(panel, EDGE + int(rng.uniform(0, room_x)), EDGE + int(rng.uniform(0, room_y))),)
+    panel = _panel(rng, bool(rng.random() < 0.7))
+    return (_moved(rng, panel),)
+
+
+def _moved(rng: np.random.Generator, panel: Panel) -> Panel:
+    """Anywhere on the raster where nothing is cut."""
+    left, _, right, bottom = panel.box
+    lefts = [x for x in range(0, CANVAS, RASTER) if left + x >= EDGE and right + x <= CANVAS - EDGE]
+    downs = [y for y in range(0, CANVAS, RASTER) if bottom + y <= CANVAS - EDGE]
+    across, down = lefts[int(rng.integers(len(lefts)))], downs[int(rng.integers(len(downs)))]
+    return replace(panel, left=across, middle=panel.middle + down)
 
 
 def _two(rng: np.random.Generator) -> tuple[Panel, ...]:
-    """Side by side where that fits, else one above the other."""
+    """Side by side where that was meant, else one above the other; drawn until they lie apart."""
     small = bool(rng.random() < 0.3)
-    first, second = _cells_panel(rng, 50, small), _cells_panel(rng, 50, small)
-    axis = 0 if first.box[2] + second.box[2] + 3 * EDGE < CANVAS else 1
-    room = CANVAS - 3 * EDGE - first.box[2 + axis] - second.box[2 + axis]
-    before, between = sorted(int(cut) for cut in rng.uniform(0, room, 2))
-    starts = (EDGE + before, 2 * EDGE + between + first.box[2 + axis])
-    moved = []
-    for panel, start in zip((first, second), starts, strict=True):
-        across = EDGE + int(rng.uniform(0, CANVAS - 2 * EDGE - panel.box[3 - axis]))
-        moved.append(_moved(panel, start, across) if axis == 0 else _moved(panel, across, start))
-    return tuple(moved)
+    one, other = (_panel(rng, not small and bool(rng.random() < 0.3), small) for _ in range(2))
+    axis = 0 if small else 1
+    for _ in range(TRIES):
+        panels = sorted((_moved(rng, one), _moved(rng, other)), key=lambda panel: panel.box[axis])
+        if panels[1].box[axis] - panels[0].box[axis + 2] >= EDGE:
+            return tuple(panels)
+    return _two(rng)
 
 
 def _sides(panels: tuple[Panel, ...]) -> tuple[str, ...]:
@@ -138,9 +167,9 @@ def _meters(rng: np.random.Generator, split: Split) -> tuple[Meter, ...]:
     return tuple(meters)
 
 
-def _segment(letter: str, left: float, top: float, tall: float) -> list[tuple[float, float]]:
+def _segment(letter: str, left: float, top: float, wide: float, tall: float) -> list[tuple[float, float]]:
     """The six corners of a segment of the digit whose top left corner is given."""
-    wide, half = WIDE * tall, max(1.5, SLIM * tall / 2)
+    half = max(1.5, SLIM * tall / 2)
     x0, x1 = left + half, left + wide - half
     y0, y1, y2 = top + half, top + tall / 2, top + tall - half
     ends = {
@@ -160,50 +189,45 @@ def _segment(letter: str, left: float, top: float, tall: float) -> list[tuple[fl
     return [(ax, ay), (ax + h, ay + h), (ax + h, by - h), (ax, by), (ax - h, by - h), (ax - h, ay + h)]
 
 
-def _draw_digit(
-    canvas: Canvas, glyph: str, left: float, top: float, tall: float, inks: tuple[Rgb, Rgb]
-) -> None:
+def _draw_digit(canvas: Canvas, glyph: str, panel: Panel, centre: float, inks: tuple[Rgb, Rgb]) -> None:
     """Unlit segments first, in the second ink: real displays show them faintly."""
+    wide, tall = WIDE * panel.pitch, panel.tall
+    left, top = centre - wide / 2, panel.digits_middle - tall / 2
     for letter in "abcdefg":
         if letter not in SEGMENTS[glyph]:
-            canvas.draw.polygon(_segment(letter, left, top, tall), fill=inks[1])
+            canvas.draw.polygon(_segment(letter, left, top, wide, tall), fill=inks[1])
     for letter in SEGMENTS[glyph]:
-        canvas.draw.polygon(_segment(letter, left, top, tall), fill=inks[0])
-    wide = WIDE * tall
-    if glyph == "-":
-        canvas.mark(glyph, (left, top + tall / 2 - 4, left + wide, top + tall / 2 + 4))
-    else:
-        canvas.mark(glyph, (left, top, left + wide, top + tall))
+        canvas.draw.polygon(_segment(letter, left, top, wide, tall), fill=inks[0])
+    half = 4 if glyph == "-" else tall / 2
+    canvas.mark(glyph, (left, panel.digits_middle - half, left + wide, panel.digits_middle + half))
 
 
-def _draw_reading(canvas: Canvas, meter: Meter, left: float, top: float, glass: Rgb) -> None:
-    tall, lit = meter.panel.tall, LIT[meter.lit]
+def _draw_reading(canvas: Canvas, meter: Meter, glass: Rgb) -> None:
+    panel, lit = meter.panel, LIT[meter.lit]
     shine = 0.1 if canvas.rng.integers(2) else 0.0
     ghost = tuple(round(dark + shine * (light - dark)) for dark, light in zip(glass, lit, strict=True))
-    cell = left + (PITCH - WIDE) / 2 * tall
+    centre = panel.digits_left + panel.pitch / 2
     for glyph in meter.reading:
         if glyph == ".":
-            half, x, y = max(1.5, 0.07 * tall), cell - (PITCH - WIDE) / 2 * tall, top + 0.93 * tall
+            half = 0.07 * panel.tall
+            x, y = centre - panel.pitch + POINT[panel.pitch], panel.digits_middle + panel.tall / 2 - half
             dot = (x - half, y - half, x + half, y + half)
             canvas.draw.rectangle(dot, fill=lit)
             canvas.mark(glyph, dot)
         else:
-            _draw_digit(canvas, glyph, cell, top, tall, (lit, (ghost[0], ghost[1], ghost[2])))
-            cell += PITCH * tall
+            _draw_digit(canvas, glyph, panel, centre, (lit, (ghost[0], ghost[1], ghost[2])))
+            centre += panel.pitch
 
 
 def _draw_meter(canvas: Canvas, meter: Meter) -> None:
-    left, top, right, bottom = meter.panel.box
-    size = int(canvas.rng.integers(12, 17))
-    canvas.text(left + 2, top + NAME_ROW / 2 - 1, meter.name, size, 12, INK)
-    top += NAME_ROW
+    panel = meter.panel
+    canvas.text(panel.left, panel.middle, meter.name, SMALL_SIZE, SMALL_PITCH, INK)
     glass = LCD if meter.lit == "black" else GLASS
-    canvas.draw.rectangle((left, top, right, bottom), fill=COLOURS[meter.frame])
-    inner = (left + FRAME, top + FRAME, right - FRAME, bottom - FRAME)
+    left, _, right, bottom = panel.box
+    canvas.draw.rectangle((left, panel.frame_top, right, bottom), fill=COLOURS[meter.frame])
+    inner = (left + FRAME, panel.frame_top + FRAME, right - FRAME, bottom - FRAME)
     canvas.draw.rectangle(inner, fill=glass, outline=(150, 150, 150))
-    cells = meter.panel.digits + meter.panel.minus
-    room = inner[2] - inner[0] - PITCH * meter.panel.tall * cells
-    _draw_reading(canvas, meter, inner[0] + room / 2, top + FRAME + PADDING, glass)
+    _draw_reading(canvas, meter, glass)
 
 
 def _meter_questions(rng: np.random.Generator, meter: Meter) -> list[Question]:

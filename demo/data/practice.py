@@ -19,10 +19,10 @@ from demo.data.scene import CANVAS, Mark
 from demo.data.shapes import COLOURS, DARKS, GREYS
 
 SYMBOLS = "0123456789" * 2 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 2 + "..-"
-SMALL, MEDIUM = 0.62, 0.88  # share of rows in the smallest print; of rows in that or the middle sizes
+SMALL, MEDIUM = 0.62, 0.9  # share of rows in the smallest print; of rows in that or the middle sizes
 RUN = 3  # symbols in a row at most: the shortest codes and words have one more
 BLANK = 0.02  # of the places of a row where a blank needs not be
-MARGIN, AIR = 2, (1.0, 3.0)  # pixels; around the page, and above and below a row
+AIR = (0.4, 1.6)  # pixels; half of what is free between rows
 CAPITAL = 0.72  # of the font's size
 WHITE: Rgb = (250, 250, 250)
 
@@ -36,44 +36,42 @@ def practice_page(rng: np.random.Generator) -> tuple[Image.Image, tuple[Mark, ..
     ink = WHITE if is_dark else INKS[int(rng.integers(len(INKS)))]
     if rng.random() < 0.5:
         smudge(canvas, ink)
-    top = float(rng.uniform(MARGIN, 10))
+    top = 0.0
     while True:
         size, pitch = drawn_print(rng)
         half, air = CAPITAL / 2 * size, float(rng.uniform(*AIR))
-        middle = below(top + air + half, pitch)
-        if middle + half + air > CANVAS - MARGIN:
+        middle = below(top + half)
+        if middle + half > CANVAS:
             return canvas.finished(), tuple(canvas.marks)
-        row(canvas, middle, half + air, size, pitch, ink)
-        top = middle + half + air
+        row(canvas, middle, half + min(air, AIR[0]), size, pitch, ink)
+        top = middle + half + 2 * air
 
 
-def drawn_print(rng: np.random.Generator) -> tuple[int, float]:
+def drawn_print(rng: np.random.Generator) -> tuple[int, int]:
     """Font size and pitch."""
     kind = rng.random()
     if kind < SMALL:
         return SMALL_SIZE, SMALL_PITCH
     if kind < MEDIUM:
-        return int(rng.integers(12, 17)), 12.0
-    pitch = float(RASTER * rng.integers(4, 11))
-    return int(pitch * rng.uniform(1.2, 1.35)), pitch
+        return int(rng.integers(SMALL_SIZE - 1, SMALL_SIZE + 4)), SMALL_PITCH
+    pitch = int(RASTER * rng.integers(2, 4))
+    return int(rng.integers(28, 34 if pitch == 24 else 41)), pitch
 
 
-def below(middle: float, pitch: float) -> float:
+def below(middle: float) -> float:
     """The next place of the raster for a row's middle: rows that are moved there otherwise could touch."""
-    step, start = (SMALL_PITCH, SMALL_PITCH / 2) if pitch == SMALL_PITCH else (RASTER, 0.0)
-    return math.ceil((middle - start) / step) * step + start
+    return math.ceil(middle / RASTER - 0.5) * RASTER + RASTER / 2
 
 
-def row(canvas: Canvas, middle: float, half: float, size: int, pitch: float, ink: Rgb) -> None:
+def row(canvas: Canvas, middle: float, half: float, size: int, pitch: int, ink: Rgb) -> None:
     rng = canvas.rng
-    room = CANVAS - 2 * MARGIN
-    left, _ = on_raster(float(rng.uniform(MARGIN, MARGIN + pitch)), middle, int(room / pitch), pitch)
-    count = int((CANVAS - MARGIN - left) / pitch)
+    left, _ = on_raster(float(rng.uniform(0, pitch)), middle, CANVAS // pitch - 1, pitch)
+    count = int((CANVAS - left) / pitch)
     text = broken(rng, rng.choice(list(SYMBOLS), count).tolist())
     if rng.random() < 0.3:
         name = tuple(COLOURS)[int(rng.integers(len(COLOURS)))]
         panel = COLOURS[name][0]
-        canvas.draw.rectangle((left - 2, middle - half, left + count * pitch + 2, middle + half), fill=panel)
+        canvas.draw.rectangle((left - 1, middle - half, left + count * pitch, middle + half), fill=panel)
         ink = WHITE if sum(panel) < 450 else INKS[0]
     canvas.text(left, middle, text, size, pitch, ink)
 

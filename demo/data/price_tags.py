@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, RASTER, Canvas, on_raster
+from demo.data.canvas import PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, on_raster
 from demo.data.codes import CELL, PANELS, drawn_colours, phrased, with_article
+from demo.data.placing import apart
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_goods, drawn_prices, price_text
 
 NAME_LENGTH, PRICE_LENGTH = 6, 4  # symbols of the longest name and of every price
-NAME_SIZES, SALE_SIZE, SALE_PITCH = (14, 18), 12, 11.0  # pixels
-MARGIN, PAD = 3, 5  # pixels
+PITCHES = {24: (28, 32), 36: (30, 36)}  # of prices, with the smallest and the largest size of their font
+BESIDE_SIZES = (15, 17)  # of prices as narrow as the names: two large ones do not fit side by side
+LEADING = 24  # pixels from line to line
+MARGIN, PAD, HALF_LINE = 3, 5, 6  # pixels; half of a small line's height
 
 
 @dataclass(frozen=True)
@@ -23,20 +26,25 @@ class Plan:
     """Where the cards lie and how they are printed."""
 
     beside: bool  # two cards left and right, not above each other
-    name_size: int
-    name_pitch: float
     price_size: int
-    price_pitch: float
-    boxes: tuple[Box, ...]
+    price_pitch: int
+    places: tuple[tuple[float, float], ...]  # where each price starts, and its middle
 
     @property
     def layout(self) -> str:
-        places = " ".join(f"{int(box[0] // CELL)},{int(box[1] // CELL)}" for box in self.boxes)
-        return f"{self.name_size}/{self.price_size // 4}/{places}"
+        places = " ".join(f"{int(left // CELL)},{int(middle // CELL)}" for left, middle in self.places)
+        return f"{self.price_pitch}/{self.price_size // 4}/{places}"
 
     @property
-    def places(self) -> tuple[str, ...]:
-        if len(self.boxes) == 1:
+    def boxes(self) -> tuple[Box, ...]:
+        tall = LEADING + HALF_LINE + PAD
+        wide = max(PRICE_LENGTH * self.price_pitch, NAME_LENGTH * SMALL_PITCH) / 2 + PAD
+        middles = [(left + PRICE_LENGTH * self.price_pitch / 2, middle) for left, middle in self.places]
+        return tuple((x - wide, y - tall, x + wide, y + tall) for x, y in middles)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        if len(self.places) == 1:
             return ("",)
         return ("left", "right") if self.beside else ("top", "bottom")
 
@@ -53,17 +61,17 @@ class Tag:
 def price_tags_scene(rng: np.random.Generator, split: Split) -> Scene:
     """One or two tags; at most one of them is on sale."""
     plan = drawn(split, "layout/price_tags", lambda: _plan(rng), lambda plan: plan.layout)
-    count = len(plan.boxes)
+    count = len(plan.places)
     sale = int(rng.integers(-1, count))  # -1: nothing is
     goods, colours = drawn_goods(rng, count), drawn_colours(rng, split, count)
     prices = drawn_prices(rng, split, count)
     tags = [
-        Tag(plan.places[index], colours[index], goods[index], prices[index], index == sale)
+        Tag(plan.sides[index], colours[index], goods[index], prices[index], index == sale)
         for index in range(count)
     ]
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
-    for tag, box in zip(tags, plan.boxes, strict=True):
-        _draw(canvas, plan, tag, box)
+    for index, tag in enumerate(tags):
+        _draw(canvas, plan, index, tag)
     return Scene(
         picture=canvas.finished(),
         caption=_caption(tags, plan.beside),
@@ -76,18 +84,23 @@ def price_tags_scene(rng: np.random.Generator, split: Split) -> Scene:
 def _plan(rng: np.random.Generator) -> Plan:
     count = 1 if rng.random() < 0.25 else 2
     beside = count == 2 and bool(rng.random() < 0.4)
-    name_size = NAME_SIZES[0] if beside else int(rng.integers(NAME_SIZES[0], NAME_SIZES[1] + 1))
-    name_pitch = float(12 if name_size < 16 else 16)
-    price_pitch = float(RASTER * rng.integers(5, 6 if beside else 8 if count == 2 else 10))
-    price_size = int(price_pitch * 1.35)
-    width = max(NAME_LENGTH * name_pitch, PRICE_LENGTH * price_pitch) + 2 * PAD
-    height = name_size + 0.75 * price_size + SALE_SIZE + 5 * PAD
+    pitch = SMALL_PITCH if beside else int(rng.choice(tuple(PITCHES))) if count == 1 else min(PITCHES)
+    low, high = BESIDE_SIZES if beside else PITCHES[pitch]
+    size = int(rng.integers(low, high + 1))
+    left, top, right, bottom = Plan(beside, size, pitch, ((0, 0),)).boxes[0]
     if beside:
-        lefts, tops = _spread(rng, width, count), [_anywhere(rng, height) for _ in range(count)]
+        lefts, tops = _spread(rng, right - left, count), [_anywhere(rng, bottom - top) for _ in range(count)]
     else:
-        lefts, tops = [_anywhere(rng, width) for _ in range(count)], _spread(rng, height, count)
-    boxes = tuple((left, top, left + width, top + height) for left, top in zip(lefts, tops, strict=True))
-    return Plan(beside, name_size, name_pitch, price_size, price_pitch, boxes)
+        lefts, tops = [_anywhere(rng, right - left) for _ in range(count)], _spread(rng, bottom - top, count)
+    places = [(x - left, y - top) for x, y in zip(lefts, tops, strict=True)]
+    plan = Plan(beside, size, pitch, tuple(on_raster(x, y, PRICE_LENGTH, pitch) for x, y in places))
+    return plan if _is_clear(plan.boxes) else _plan(rng)
+
+
+def _is_clear(boxes: tuple[Box, ...]) -> bool:
+    """Whether cards moved on to the raster still keep the margins."""
+    inside = all(min(box) >= MARGIN - 1 and max(box) <= CANVAS - MARGIN + 1 for box in boxes)
+    return inside and (len(boxes) == 1 or apart(boxes[0], boxes[1], MARGIN))
 
 
 def _anywhere(rng: np.random.Generator, extent: float) -> float:
@@ -102,22 +115,20 @@ def _spread(rng: np.random.Generator, extent: float, count: int) -> list[float]:
     return [MARGIN + cut + index * (extent + MARGIN) for index, cut in enumerate(cuts)]
 
 
-def _draw(canvas: Canvas, plan: Plan, tag: Tag, box: Box) -> None:
+def _draw(canvas: Canvas, plan: Plan, index: int, tag: Tag) -> None:
     fill, ink = PANELS[tag.colour]
+    box, (start, middle) = plan.boxes[index], plan.places[index]
     canvas.draw.rounded_rectangle(box, 5, fill=fill)
     canvas.mark(f"{tag.colour} tag", box)
-    centre, middle = (box[0] + box[2]) / 2, box[1] + PAD + 0.5 * plan.name_size
-    left = centre - len(tag.name) * plan.name_pitch / 2
-    canvas.text(left, middle, tag.name, plan.name_size, plan.name_pitch, ink)
-    middle += 0.5 * plan.name_size + PAD + 0.36 * plan.price_size
-    left = centre - PRICE_LENGTH * plan.price_pitch / 2
-    canvas.text(left, middle, price_text(tag.cents), plan.price_size, plan.price_pitch, ink)
+    centre = start + PRICE_LENGTH * plan.price_pitch / 2
+    left = centre - len(tag.name) * SMALL_PITCH / 2
+    canvas.text(left, middle - LEADING, tag.name, SMALL_SIZE, SMALL_PITCH, ink)
+    canvas.text(start, middle, price_text(tag.cents), plan.price_size, plan.price_pitch, ink)
     if tag.on_sale:
-        middle = box[3] - PAD - SALE_SIZE / 2
-        half = 2 * SALE_PITCH
-        left, middle = on_raster(centre - half, middle, len("SALE"), SALE_PITCH)
-        canvas.draw.rectangle((left - 2, middle - 6, left + 2 * half + 2, middle + 6), fill=ink)
-        canvas.text(left, middle, "SALE", SALE_SIZE, SALE_PITCH, fill)
+        half = len("SALE") * SMALL_PITCH / 2
+        left, middle = on_raster(centre - half, middle + LEADING, len("SALE"), SMALL_PITCH)
+        canvas.draw.rectangle((left - 1, middle - 7, left + 2 * half, middle + 6), fill=ink)
+        canvas.text(left, middle, "SALE", SMALL_SIZE, SMALL_PITCH, fill)
 
 
 def _described(tag: Tag) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import INKS, SMALL_PITCH, Canvas, Rgb
+from demo.data.canvas import INKS, RASTER, SMALL_PITCH, Canvas, Rgb
 from demo.data.codes import PANELS, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
@@ -16,10 +16,9 @@ from demo.data.strings import drawn_goods, drawn_prices, has_price, price_text
 STRIPS: tuple[Rgb, ...] = ((255, 255, 255), (250, 248, 240), (244, 246, 250))
 FEWEST, MOST = 3, 5  # goods on a receipt
 NAME, PRICE = 6, 5  # symbols of the longest name and of the longest price
-SPACINGS = (2 * SMALL_PITCH, 3 * SMALL_PITCH)  # pixels from line to line
-MARGIN, PAD = 3, 5  # pixels
-RULE_GAP = SMALL_PITCH  # pixels, so much more lies above the total, for the rule
-PLACE = 16  # pixels; large receipts have few places, so their cells are finer than those of other layouts
+SPACING, RULE_GAP = 24, 12  # pixels from line to line, and how many more lie above the total, for the rule
+MARGIN = 2  # pixels
+PADS, HALF_LINE = (3, 5, 7), 6  # pixels: paper around the print, and half of a line's height
 SUM_TRIES = 10_000
 
 
@@ -28,21 +27,30 @@ class Plan:
     """Where the strip of paper lies and how it is printed."""
 
     goods: int
-    spacing: int  # pixels from line to line
     gap: int  # symbols between the longest name and the longest price
-    left: int
-    top: int
+    pad: int  # pixels of paper around the print
+    left: int  # where names start
+    first: int  # the middle of the first line
 
     @property
     def box(self) -> Box:
-        width = (NAME + self.gap + PRICE) * SMALL_PITCH + 2 * PAD
-        height = (self.goods + 1) * self.spacing + RULE_GAP + 2 * PAD
-        return (self.left, self.top, self.left + width, self.top + height)
+        around = self.pad + HALF_LINE
+        return (self.left - self.pad, self.first - around, self.right + self.pad, self.total + around)
+
+    @property
+    def right(self) -> int:
+        """Where prices end."""
+        return self.left + (NAME + self.gap + PRICE) * SMALL_PITCH
+
+    @property
+    def total(self) -> int:
+        """The middle of the last line."""
+        return self.first + self.goods * SPACING + RULE_GAP
 
     @property
     def layout(self) -> str:
-        place = f"{int(self.left // PLACE)},{int(self.top // PLACE)}"
-        return f"{self.goods}/{self.spacing}/{self.gap}/{place}"
+        """As fine as the raster, and with the paper's size: there are few places for a large receipt."""
+        return f"{self.goods}/{self.gap}/{self.pad}/{self.left},{self.first}"
 
     @property
     def corner(self) -> str:
@@ -74,19 +82,18 @@ def receipts_scene(rng: np.random.Generator, split: Split) -> Scene:
 
 
 def _plan(rng: np.random.Generator, goods: int) -> Plan:
-    """The strip lies so that its print is on the raster: lines are as far apart as they were planned."""
-    spacing, gap = SPACINGS[int(rng.integers(len(SPACINGS)))], int(rng.integers(1, 4))
-    flat = Plan(goods, spacing, gap, 0, 0)
-    first = SMALL_PITCH // 2 - spacing // 2  # where the lines begin if their middles lie on the raster
-    left = _stepped(rng, -PAD, CANVAS - MARGIN - flat.box[2])
-    top = _stepped(rng, first - PAD, CANVAS - MARGIN - flat.box[3])
-    return Plan(goods, spacing, gap, left, top)
+    """All print lies on the raster, so that none of it is moved on the strip."""
+    gap, pad = int(rng.integers(1, 3)), PADS[int(rng.integers(len(PADS)))]
+    _, _, right, bottom = Plan(goods, gap, pad, 0, RASTER // 2).box
+    left = _stepped(rng, 0, pad, CANVAS - MARGIN - right)
+    first = _stepped(rng, RASTER // 2, pad + HALF_LINE, CANVAS - MARGIN - bottom + RASTER // 2)
+    return Plan(goods, gap, pad, left, first)
 
 
-def _stepped(rng: np.random.Generator, start: int, most: float) -> int:
-    """One of start + k * SMALL_PITCH that is neither in the margin nor above `most`."""
-    least = start + -(-(MARGIN - start) // SMALL_PITCH) * SMALL_PITCH
-    return least + SMALL_PITCH * int(rng.integers((int(most) - least) // SMALL_PITCH + 1))
+def _stepped(rng: np.random.Generator, start: int, before: int, most: float) -> int:
+    """One of start + k * RASTER that leaves the margin and what is `before` it free and is not above `most`."""
+    places = [place for place in range(start, int(most) + 1, RASTER) if place - before >= MARGIN]
+    return places[int(rng.integers(len(places)))]
 
 
 def _prices(rng: np.random.Generator, split: Split, count: int) -> list[int]:
@@ -98,18 +105,17 @@ def _prices(rng: np.random.Generator, split: Split, count: int) -> list[int]:
 
 
 def _draw(canvas: Canvas, plan: Plan, bought: Bought) -> None:
-    rng, (left, top, right, bottom) = canvas.rng, plan.box
-    ink = INKS[int(rng.integers(len(INKS)))]
+    rng, ink = canvas.rng, INKS[int(canvas.rng.integers(len(INKS)))]
     canvas.draw.rectangle(plan.box, fill=STRIPS[int(rng.integers(len(STRIPS)))])
     canvas.mark("receipt", plan.box)
     lines = [*bought, ("TOTAL", sum(cents for _, cents in bought))]
     for index, (name, cents) in enumerate(lines):
-        middle, price = top + PAD + (index + 0.5) * plan.spacing, price_text(cents)
-        middle += RULE_GAP if name == "TOTAL" else 0
-        canvas.small_text(left + PAD, middle, name, ink)
-        canvas.small_text(right - PAD - len(price) * SMALL_PITCH, middle, price, ink)
-    rule = bottom - PAD - plan.spacing - RULE_GAP / 2
-    canvas.draw.line((left + PAD, rule, right - PAD, rule), fill=ink)
+        middle, price = plan.first + index * SPACING, price_text(cents)
+        middle = plan.total if name == "TOTAL" else middle
+        canvas.small_text(plan.left, middle, name, ink)
+        canvas.small_text(plan.right - len(price) * SMALL_PITCH, middle, price, ink)
+    rule = plan.total - (SPACING + RULE_GAP) / 2
+    canvas.draw.line((plan.left, rule, plan.right, rule), fill=ink)
 
 
 def _words(bought: Bought) -> str:

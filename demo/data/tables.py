@@ -1,4 +1,4 @@
-"""Tables of small printed numbers, columns A to D, rows from 1."""
+"""Tables of small printed numbers, columns A to C, rows from 1."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.data.canvas import PAPERS, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
+from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.charts import COLOURS, NAMES, asked, colour_pairs
 from demo.data.scene import CANVAS, Box, Question, Scene
 from demo.data.split import Split, drawn
 from demo.data.strings import NUMBER
 
-LETTERS = "ABCD"
+LETTERS = "ABC"
 INKS: dict[str, Rgb] = {
     "red": (190, 24, 24),
     "green": (16, 110, 40),
@@ -23,8 +23,9 @@ INKS: dict[str, Rgb] = {
 PALE = ("yellow", "orange")  # headers that carry black letters
 LINE: Rgb = (130, 130, 130)
 EDGE = 3
-WIDTHS, HEIGHTS = (40, 48, 56), (16, 24)  # pixels, of a cell
-INDEX, BEFORE_INDEX = 20, 4  # pixels: the column of row numbers, and what is free before a row number
+WIDTHS, TALL, INDEX = (48, 72), 24, 24  # pixels: of a cell, and the column of row numbers
+AIR = 6  # pixels from a line to the nearest cell of print
+LONGEST = 3  # digits
 CELL_QUESTIONS = 5
 
 
@@ -39,12 +40,12 @@ class Grid:
     top: int
     columns: int
     rows: int
-    cell: tuple[int, int]  # width and height
+    wide: int  # pixels, of a cell
     size: int  # of the font
 
     @property
     def box(self) -> Box:
-        wide, tall = INDEX + self.columns * self.cell[0], (self.rows + 1) * self.cell[1]
+        wide, tall = INDEX + self.columns * self.wide, (self.rows + 1) * TALL
         return (self.left, self.top, self.left + wide, self.top + tall)
 
     @property
@@ -53,10 +54,10 @@ class Grid:
         return "-".join(map(str, (*self.box, self.size)))
 
     def text_left(self, column: int, symbols: int) -> int:
-        """In the middle of the cell, or half a symbol to the left of it."""
-        spare = self.cell[0] // SMALL_PITCH - symbols
-        assert spare >= 2, "the text would touch the lines"
-        return self.left + INDEX + column * self.cell[0] + spare // 2 * SMALL_PITCH
+        """The longest number is in the middle of its cell, others end where it would, a letter stands above it."""
+        spare = (self.wide - 2 * AIR) // SMALL_PITCH - LONGEST
+        before = spare // 2 + (1 if symbols == 1 else LONGEST - symbols)
+        return self.left + INDEX + column * self.wide + AIR + before * SMALL_PITCH
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,17 @@ class Table:
 
 
 def _grid(rng: np.random.Generator, columns: int, rows: int) -> Grid:
-    size = int(rng.integers(SMALL_SIZE, SMALL_SIZE + 2))
+    size = int(rng.integers(SMALL_SIZE - 1, SMALL_SIZE + 2))
     widest = (CANVAS - 2 * EDGE - INDEX) // columns
     widths = [width for width in WIDTHS if width <= widest]
-    cell = (widths[int(rng.integers(len(widths)))], HEIGHTS[int(rng.integers(len(HEIGHTS)))])
+    cell = widths[int(rng.integers(len(widths)))]
     _, _, wide, tall = Grid(0, 0, columns, rows, cell, size).box
-    left = _stepped(rng, -INDEX % SMALL_PITCH, int(wide))
-    top = _stepped(rng, (SMALL_PITCH - cell[1]) // 2 % SMALL_PITCH, int(tall))
-    return Grid(left, top, columns, rows, cell, size)
+    return Grid(_stepped(rng, int(wide)), _stepped(rng, int(tall)), columns, rows, cell, size)
 
 
-def _stepped(rng: np.random.Generator, start: int, extent: int) -> int:
-    """One of start + k * SMALL_PITCH that leaves the edges free."""
-    starts = [place for place in range(start, CANVAS - EDGE - extent + 1, SMALL_PITCH) if place >= EDGE]
+def _stepped(rng: np.random.Generator, extent: int) -> int:
+    """Where something of this extent begins, on the middle of a cell of the raster."""
+    starts = range(RASTER // 2, CANVAS - EDGE - extent + 1, RASTER)
     return starts[int(rng.integers(len(starts)))]
 
 
@@ -98,7 +97,7 @@ def _column(rng: np.random.Generator, split: Split, rows: int) -> tuple[int, ...
 
 
 def _table(rng: np.random.Generator, split: Split) -> Table:
-    columns, rows = int(rng.integers(2, 5)), int(rng.integers(2, 5))
+    columns, rows = int(rng.integers(2, 4)), int(rng.integers(2, 5))
     grid = drawn(split, "layout/tables", lambda: _grid(rng, columns, rows), lambda plan: plan.layout)
     pairs = colour_pairs(split, "table looks", NAMES, tuple(INKS))
     header, ink = pairs[rng.integers(len(pairs))]
@@ -109,11 +108,11 @@ def _draw_lines(canvas: Canvas, table: Table) -> None:
     grid = table.grid
     left, top, right, bottom = grid.box
     canvas.draw.rectangle((left, top, right, bottom), fill=(255, 255, 255))
-    canvas.draw.rectangle((left, top, right, top + grid.cell[1]), fill=COLOURS[table.header])
+    canvas.draw.rectangle((left, top, right, top + TALL), fill=COLOURS[table.header])
     for row in range(grid.rows + 2):
-        y = top + row * grid.cell[1]
+        y = top + row * TALL
         canvas.draw.line((left, y, right, y), fill=LINE)
-    for x in (left, *(left + INDEX + column * grid.cell[0] for column in range(grid.columns + 1))):
+    for x in (left, *(left + INDEX + column * grid.wide for column in range(grid.columns + 1))):
         canvas.draw.line((x, top, x, bottom), fill=LINE)
 
 
@@ -122,11 +121,11 @@ def _draw_text(canvas: Canvas, table: Table) -> None:
     light = COLOURS["black"] if table.header in PALE else (255, 255, 255)
 
     def write(left: int, row: int, text: str, colour: Rgb) -> None:
-        middle = grid.top + (row + 0.5) * grid.cell[1]
+        middle = grid.top + (row + 0.5) * TALL
         canvas.text(left, middle, text, grid.size, SMALL_PITCH, colour)
 
     for row in range(grid.rows):
-        write(grid.left + BEFORE_INDEX, row + 1, str(row + 1), ink)
+        write(grid.left + AIR, row + 1, str(row + 1), ink)
     for index, numbers in enumerate(table.columns):
         write(grid.text_left(index, 1), 0, LETTERS[index], light)
         for row, number in enumerate(numbers):
@@ -177,7 +176,7 @@ def _questions(rng: np.random.Generator, table: Table) -> list[Question]:
 
 
 def tables_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """2 to 4 columns by 2 to 4 rows of two- or three-digit numbers of the split."""
+    """2 or 3 columns by 2 to 4 rows of two- or three-digit numbers of the split."""
     table = _table(rng, split)
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
     _draw_lines(canvas, table)

@@ -1,4 +1,4 @@
-"""The high tower's dense task: what lies in each small square of the picture, and how far its edges are."""
+"""The high tower's dense task: which thing has its middle in each cell of the picture, and where its edges are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from demo.data.scene import CANVAS, Mark
 
-CELL = 8  # canvas pixels; a small glyph's pitch
+CELL = 12  # canvas pixels: a small symbol's pitch, and what one image token stands for
 CELLS = CANVAS // CELL
-INNER = 0.5  # share of a mark's width and height that is labelled
 EMPTY_WEIGHT = 0.15
 EDGE_WEIGHT = 0.5
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,9 @@ def targets_from_marks(marks: Sequence[Mark], classes: dict[str, int]) -> DenseT
     edges = np.zeros((CELLS, CELLS, 4), np.float32)
     for mark in sorted(marks, key=area, reverse=True):
         left, top, right, bottom = (value / CELL for value in mark.box)
-        for row in inner_cells(top, bottom):
-            for column in inner_cells(left, right):
-                labels[row, column] = classes[mark.label]
-                edges[row, column] = (column - left, row - top, right - column, bottom - row)
+        row, column = cell_of(top, bottom), cell_of(left, right)
+        labels[row, column] = classes[mark.label]
+        edges[row, column] = (column - left, row - top, right - column, bottom - row)
     return DenseTargets(labels, edges)
 
 
@@ -45,13 +42,8 @@ def area(mark: Mark) -> float:
     return (right - left) * (bottom - top)
 
 
-def inner_cells(start: float, stop: float) -> range:
-    """Cells whose centre lies in the middle of the span; at least the one that holds its middle."""
-    middle, half = (start + stop) / 2, (stop - start) * INNER / 2
-    first, last = int(np.ceil(middle - half - 0.5)), int(np.floor(middle + half - 0.5))
-    if last < first:
-        first = last = int(np.floor(middle))
-    return range(max(0, first), min(CELLS - 1, last) + 1)
+def cell_of(start: float, stop: float) -> int:
+    return min(CELLS - 1, max(0, int((start + stop) / 2)))
 
 
 class DenseHead(nn.Module):

@@ -47,11 +47,11 @@ class Recipe:
 
 PLANS = (
     Plan("siglip", 400, 64, 1e-3, 100),
-    Plan("sam", 3000, 4, 1.5e-3, 250),
-    Plan("text", 2600, 4, 1.5e-3, 200),
-    Plan("stage1", 300, 5, 2e-3, 100),
-    Plan("stage2", 400, 10, 1e-3, 100),
-    Plan("stage3", 4500, 5, 1e-3, 250),
+    Plan("sam", 2500, 8, 1.5e-3, 250),
+    Plan("text", 2000, 6, 1.5e-3, 250),
+    Plan("stage1", 500, 6, 2e-3, 100),
+    Plan("stage2", 900, 8, 1e-3, 150),
+    Plan("stage3", 4000, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),

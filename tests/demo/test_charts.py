@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from demo.data.canvas import RASTER
 from demo.data.charts import (
     CHINESE,
     COLOURS,
@@ -23,6 +22,7 @@ from demo.data.charts import (
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.shapes import colours_key
 from demo.data.split import Split, rng_from_name, split_of
+from tests.demo.printed_lines import is_on_raster
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -52,7 +52,7 @@ def test_the_same_name_makes_the_same_scene() -> None:
 def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
     boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
     assert min(min(box) for box in boxes) >= 0
-    assert max(max(box) for box in boxes) <= CANVAS - 2
+    assert max(max(box) for box in boxes) <= CANVAS
 
 
 def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
@@ -84,9 +84,13 @@ def bars(scene: Scene) -> list[Bar]:
     found = []
     for letter, top in zip(letters, tops, strict=True):
         (x, y), below = middle(top.box), middle(letter.box)
-        assert abs(x - below[0]) <= RASTER / 2 and below[1] > y
+        assert abs(x - below[0]) < 0.01 and below[1] > y
         found.append((letter.label, top.label.split()[0], round(2 + (axis["2"] - y) / unit)))
     return found
+
+
+def test_symbols_and_the_tops_of_bars_have_cells_of_the_raster(scenes: dict[Split, list[Scene]]) -> None:
+    assert all(is_on_raster(mark.box) for scene in every(scenes) for mark in scene.marks)
 
 
 def test_the_bars_have_the_colours_of_their_marks(scenes: dict[Split, list[Scene]]) -> None:

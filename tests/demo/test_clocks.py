@@ -12,6 +12,7 @@ from demo.data.charts import may_meet_in_training
 from demo.data.clocks import clocks_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name, split_of
+from tests.demo.printed_lines import is_on_raster
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -87,6 +88,11 @@ def middle(box: Box) -> tuple[float, float]:
 def turn(centre: tuple[float, float], tip: tuple[float, float]) -> float:
     """Degrees clockwise from the top."""
     return degrees(atan2(tip[0] - centre[0], centre[1] - tip[1])) % 360
+
+
+def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: dict[Split, list[Scene]]) -> None:
+    centres = [mark.box for scene in every(scenes) for mark in scene.marks if mark.label == "dial centre"]
+    assert centres and all(map(is_on_raster, centres))
 
 
 def test_the_time_follows_from_the_marked_hands(scenes: dict[Split, list[Scene]]) -> None:

@@ -13,6 +13,7 @@ from demo.data.charts import may_meet_in_training
 from demo.data.gauges import START_DEGREES, SWEEP_DEGREES, gauges_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name
+from tests.demo.printed_lines import is_on_raster
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -94,6 +95,11 @@ def is_red_around(scene: Scene, centre: tuple[float, float], angle: float, dista
         if red > 150 and green < 80 and blue < 80:
             return True
     return False
+
+
+def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: dict[Split, list[Scene]]) -> None:
+    centres = [mark.box for scene in every(scenes) for mark in scene.marks if mark.label == "dial centre"]
+    assert centres and all(map(is_on_raster, centres))
 
 
 def test_the_reading_follows_from_the_marked_needle(scenes: dict[Split, list[Scene]]) -> None:

@@ -20,7 +20,7 @@ from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.spec import PixelSpec, PreprocessSpec
 
 Floats = npt.NDArray[np.float64]
-HIGH, LOW = CANVAS, CANVAS // 4
+HIGH, LOW = CANVAS, CANVAS // 6
 HALF = (0.5, 0.5, 0.5)
 BOTH = PreprocessSpec(PixelSpec(LOW, HALF, HALF), PixelSpec(HIGH, HALF, HALF), (127, 127, 127), 14)
 LOW_ALONE = PreprocessSpec(
@@ -44,7 +44,7 @@ class Print:
 
 SMALL_SEEN_HIGH = Print(SMALL_SIZE, SMALL_PITCH, HIGH, reach=6)
 SMALL_SEEN_LOW = Print(SMALL_SIZE, SMALL_PITCH, LOW, reach=3)
-LARGE_SEEN_LOW = Print(34, 28.0, LOW, reach=5)
+LARGE_SEEN_LOW = Print(36, 36, LOW, reach=4)
 
 
 def ink_seen(canvas: Canvas, print_: Print, grain: bool) -> Floats:
@@ -112,7 +112,9 @@ class Reader:
         shrink, reach = CANVAS / self.print.side, self.print.reach
         row = int(self.middle / shrink)
         column = int((self.left + (cell + 0.5) * self.print.pitch) / shrink)
-        return slice(row - reach, row + reach + 1), slice(column - reach, column + reach + 1)
+        # At the border it sees more of one side: every window is as large.
+        top, left = (min(max(0, place - reach), self.print.side - 2 * reach - 1) for place in (row, column))
+        return slice(top, top + 2 * reach + 1), slice(left, left + 2 * reach + 1)
 
 
 def shares_read(print_: Print) -> tuple[float, float]:
@@ -120,7 +122,7 @@ def shares_read(print_: Print) -> tuple[float, float]:
     rng = np.random.default_rng(5)
     symbols = codes = 0
     for place in range(PLACES):
-        left = float(rng.uniform(20, CANVAS - 20 - SYMBOLS * print_.pitch))
+        left = float(rng.uniform(0, CANVAS - SYMBOLS * print_.pitch))
         middle = float(rng.uniform(28, CANVAS - 28))
         reader = Reader(print_, *on_raster(left, middle, SYMBOLS, print_.pitch))
         for index in range(CODES_PER_PLACE):

@@ -12,6 +12,7 @@ from demo.data.meters import LIT, SEGMENTS, meters_scene
 from demo.data.scene import CANVAS, Box, Scene
 from demo.data.split import Split, rng_from_name, split_of
 from demo.data.strings import NUMBER
+from tests.demo.printed_lines import is_on_raster
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
@@ -40,7 +41,7 @@ def test_the_same_name_makes_the_same_scene() -> None:
 
 def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
     boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 2
+    assert min(min(box) for box in boxes) >= 0
     assert max(max(box) for box in boxes) <= CANVAS - 2
 
 
@@ -85,6 +86,16 @@ def lit_segments(scene: Scene, box: Box, colour: str) -> set[str]:
         if max(abs(a - b) for a, b in zip(pixel, LIT[colour], strict=True)) < 40:
             lit.add(name)
     return lit
+
+
+def test_every_symbol_has_a_cell_of_the_raster(scenes: dict[Split, list[Scene]]) -> None:
+    """And a point, as far from a digit as it is, one that no digit has its middle in."""
+    for scene in every(scenes):
+        cells = [
+            tuple((mark.box[axis] + mark.box[axis + 2]) // 24 for axis in (0, 1)) for mark in scene.marks
+        ]
+        assert len(set(cells)) == len(cells)
+        assert all(is_on_raster(mark.box) for mark in scene.marks if mark.label != ".")
 
 
 def test_the_answer_is_what_the_marked_glyphs_spell(scenes: dict[Split, list[Scene]]) -> None:

@@ -11,8 +11,8 @@ from demo.train.training import Trainer
 from edge_runtime.spec import SamSpec, SiglipSpec
 
 SPEC = spec_from_parts(
-    SiglipSpec(48, 8, 32, 1, 2, 64, 1e-6, "gelu"),
-    SamSpec(192, 8, 24, 2, 2, 48, 8, (1,), 8, (16, 32), 24, 1e-6),
+    SiglipSpec(32, 2, 32, 1, 2, 64, 1e-6, "gelu"),
+    SamSpec(192, 12, 24, 2, 2, 48, 8, (1,), 8, (16, 32), 64, 1e-6),
     DecoderSize(48, 2, 2, 96, 1152, 2048),
     (1149, 1150, 1151),
 )

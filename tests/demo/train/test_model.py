@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,7 +48,7 @@ def test_whole_sequences_give_the_logits_of_the_reference(learner: Learner, tmp_
         spec = spec_from_checkpoint(checkpoint)
         assert spec == SPEC
         reference = reference_from_checkpoint(checkpoint, spec)
-        low, high = torch.randn(2, 3, 48, 48), torch.randn(2, 3, 192, 192)
+        low, high = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 192, 192)
         with torch.no_grad():
             seen = halved.rows_from_pixels(low, high)
             embeds = torch.cat([seen, halved.roles["embed"](torch.arange(10).expand(2, -1))], dim=1)
@@ -95,23 +96,23 @@ def test_the_towers_map_and_its_features_come_from_one_pass(learner: Learner) ->
     with torch.no_grad():
         mixed, features = SamMaps(tower)(pixels)
         assert torch.equal(features, tower(pixels))
-    assert mixed.shape == (1, 24, 24, 8)
+    assert mixed.shape == (1, 16, 16, 8)
 
 
-def test_a_mark_labels_the_cells_in_its_middle_and_knows_its_edges() -> None:
-    targets = targets_from_marks([Mark("red circle", (16, 32, 80, 96)), Mark("K", (3, 1, 11, 9))], CLASSES)
-    assert targets.labels[0, 0] == CLASSES["K"]
-    cells = (targets.labels == CLASSES["red circle"]).nonzero()
-    assert set(cells[0]) == {6, 7, 8, 9}
-    assert set(cells[1]) == {4, 5, 6, 7}
-    left, top, right, bottom = targets.edges[6, 4] * CELL
-    assert (4 * CELL - left, 6 * CELL - top, 4 * CELL + right, 6 * CELL + bottom) == (16, 32, 80, 96)
+def test_a_mark_labels_the_cell_of_its_middle_and_knows_its_edges() -> None:
+    targets = targets_from_marks([Mark("red circle", (16, 32, 80, 98)), Mark("K", (12, 0, 24, 12))], CLASSES)
+    assert targets.labels[0, 1] == CLASSES["K"]
+    assert targets.labels[5, 4] == CLASSES["red circle"]
+    assert np.count_nonzero(targets.labels) == 2
+    left, top, right, bottom = targets.edges[5, 4] * CELL
+    found = (4 * CELL - left, 5 * CELL - top, 4 * CELL + right, 5 * CELL + bottom)
+    assert found == pytest.approx((16, 32, 80, 98))
 
 
 def test_small_things_are_not_hidden_by_large_ones_around_them() -> None:
-    marks = [Mark("needle tip", (92, 92, 96, 96)), Mark("red circle", (40, 40, 152, 152))]
+    marks = [Mark("needle tip", (92, 92, 96, 96)), Mark("red circle", (40, 40, 152, 148))]
     targets = targets_from_marks(marks, CLASSES)
-    assert targets.labels[11, 11] == CLASSES["needle tip"]
+    assert targets.labels[7, 7] == CLASSES["needle tip"]
 
 
 def test_accuracy_counts_only_cells_that_hold_something() -> None:
