@@ -18,7 +18,7 @@ NAMES = ("hybrid", "hybrid-blank", "low")  # the reports that the card needs
 TEXT = """# The demo model of edge-vl
 
 A DeepSeek-VL in miniature: {parameters:.1f} million parameters in exactly the hybrid architecture (a SAM-style tower that sees 192 pixels, a
-SigLIP-style tower that sees the same picture at 48, the hybrid adaptor, a LLaMA decoder), trained from scratch by
+SigLIP-style tower that sees the same picture at 32, the hybrid adaptor, a LLaMA decoder), trained from scratch by
 `python -m demo.train` in the stages of the DeepSeek-VL paper on synthetic pictures. It exists so that edge-vl can be tried anywhere in seconds,
 and so that every figure about quantisation and engines is about a model that was really trained.
 
