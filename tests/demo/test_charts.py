@@ -13,66 +13,24 @@ from demo.data.charts import (
     CHINESE,
     COLOURS,
     NAMES,
-    charts_scene,
     colour_pairs,
     drawn_looks,
     may_meet_in_training,
     rows_of_colours,
 )
-from demo.data.scene import CANVAS, Box, Scene
+from demo.data.scene import Scene
 from demo.data.shapes import colours_key
-from demo.data.split import Split, rng_from_name, split_of
+from demo.data.split import Split, split_of
+from tests.demo.kinds import SPLITS, Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> dict[Split, list[Scene]]:
-    return {split: [charts_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
-
-
-def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
-    return [scene for some in scenes.values() for scene in some]
-
-
-def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
-    """What the pattern caught in the questions that match it, and their answers."""
-    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
-    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
-
-
-def test_the_same_name_makes_the_same_scene() -> None:
-    one, other = (charts_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
-    assert one.picture is not None and other.picture is not None
-    assert one.picture.tobytes() == other.picture.tobytes()
-    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
-
-
-def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
-    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 0
-    assert max(max(box) for box in boxes) <= CANVAS
-
-
-def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
-    for scene in every(scenes):
-        texts = [question.text for question in scene.questions]
-        assert len(texts) == len(set(texts)) >= 6
-        assert {question.task for question in scene.questions} == {"chart"}
-
-
-def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
-    captions = [scene.caption for scene in every(scenes)]
-    assert max(len(caption.split()) for caption in captions) <= 20
-    assert len(set(captions)) > 0.95 * len(captions)
+def scenes() -> Scenes:
+    return scenes_of("charts")
 
 
 Bar = tuple[str, str, int]  # letter, colour, value
-
-
-def middle(box: Box) -> tuple[float, float]:
-    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
 def bars(scene: Scene) -> list[Bar]:
@@ -89,11 +47,11 @@ def bars(scene: Scene) -> list[Bar]:
     return found
 
 
-def test_symbols_and_the_tops_of_bars_have_cells_of_the_raster(scenes: dict[Split, list[Scene]]) -> None:
+def test_symbols_and_the_tops_of_bars_have_cells_of_the_raster(scenes: Scenes) -> None:
     assert all(is_on_raster(mark.box) for scene in every(scenes) for mark in scene.marks)
 
 
-def test_the_bars_have_the_colours_of_their_marks(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_bars_have_the_colours_of_their_marks(scenes: Scenes) -> None:
     for scene in every(scenes):
         pixels = np.asarray(scene.picture).astype(int)
         for mark in scene.marks:
@@ -104,7 +62,7 @@ def test_the_bars_have_the_colours_of_their_marks(scenes: dict[Split, list[Scene
                 assert off.max() < 10 < paper.max()
 
 
-def test_values_and_colours_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> None:
+def test_values_and_colours_follow_from_the_marks(scenes: Scenes) -> None:
     for scene in every(scenes):
         values = answers(scene, r"(?:what is the value of (?:bar )?|how tall is bar )?([A-E])(?:\?|是多少？)")
         assert values == [(letter, str(value)) for letter, _, value in bars(scene)]
@@ -116,7 +74,7 @@ def test_values_and_colours_follow_from_the_marks(scenes: dict[Split, list[Scene
         assert which == [(colour, letter) for letter, colour, _ in bars(scene)]
 
 
-def test_comparisons_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> None:
+def test_comparisons_follow_from_the_marks(scenes: Scenes) -> None:
     for scene in every(scenes):
         value = {letter: height for letter, _, height in bars(scene)}
         (tallest,) = answers(scene, "(?:which bar is|what is) the tallest(?: bar)?[?]")
@@ -128,7 +86,7 @@ def test_comparisons_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> 
         assert value[one] != value[other] and (value[one] > value[other]) == (told == "yes")
 
 
-def test_answers_are_balanced(scenes: dict[Split, list[Scene]]) -> None:
+def test_answers_are_balanced(scenes: Scenes) -> None:
     taller = Counter(answer for scene in every(scenes) for _, answer in answers(scene, "is .* taller .*"))
     assert min(taller["yes"], taller["no"]) > 0.4 * taller.total()
     count = Counter(len(bars(scene)) for scene in every(scenes))
@@ -137,7 +95,7 @@ def test_answers_are_balanced(scenes: dict[Split, list[Scene]]) -> None:
     assert set(values) == set(range(1, 11)) and max(values.values()) < 0.15 * values.total()
 
 
-def test_colours_and_values_belong_to_the_split(scenes: dict[Split, list[Scene]]) -> None:
+def test_colours_and_values_belong_to_the_split(scenes: Scenes) -> None:
     for split, some in scenes.items():
         for scene in some:
             rows = bars(scene)
@@ -145,7 +103,7 @@ def test_colours_and_values_belong_to_the_split(scenes: dict[Split, list[Scene]]
             assert split_of("chart values", "-".join(str(value) for _, _, value in rows)) == split
 
 
-def test_every_two_bars_of_a_training_chart_are_a_training_pair(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_two_bars_of_a_training_chart_are_a_training_pair(scenes: Scenes) -> None:
     for scene in scenes["train"]:
         pairs = list(combinations([colour for _, colour, _ in bars(scene)], 2))
         assert len(pairs) in (3, 6, 10)

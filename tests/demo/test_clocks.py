@@ -9,53 +9,15 @@ from math import atan2, degrees, hypot
 import pytest
 
 from demo.data.charts import may_meet_in_training
-from demo.data.clocks import clocks_scene
-from demo.data.scene import CANVAS, Box, Scene
-from demo.data.split import Split, rng_from_name, split_of
+from demo.data.scene import Scene
+from demo.data.split import split_of
+from tests.demo.kinds import Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> dict[Split, list[Scene]]:
-    return {split: [clocks_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
-
-
-def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
-    return [scene for some in scenes.values() for scene in some]
-
-
-def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
-    """What the pattern caught in the questions that match it, and their answers."""
-    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
-    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
-
-
-def test_the_same_name_makes_the_same_scene() -> None:
-    one, other = (clocks_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
-    assert one.picture is not None and other.picture is not None
-    assert one.picture.tobytes() == other.picture.tobytes()
-    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
-
-
-def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
-    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 2
-    assert max(max(box) for box in boxes) <= CANVAS - 2
-
-
-def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
-    for scene in every(scenes):
-        texts = [question.text for question in scene.questions]
-        assert len(texts) == len(set(texts)) >= 6
-        assert {question.task for question in scene.questions} == {"clock"}
-
-
-def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
-    captions = [scene.caption for scene in every(scenes)]
-    assert max(len(caption.split()) for caption in captions) <= 20
-    assert len(set(captions)) > 0.85 * len(captions)
+def scenes() -> Scenes:
+    return scenes_of("clocks")
 
 
 TIME = r"(?:现在几点？|what time .*)"
@@ -81,26 +43,22 @@ def times(scene: Scene) -> list[str]:
     return told
 
 
-def middle(box: Box) -> tuple[float, float]:
-    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-
-
 def turn(centre: tuple[float, float], tip: tuple[float, float]) -> float:
     """Degrees clockwise from the top."""
     return degrees(atan2(tip[0] - centre[0], centre[1] - tip[1])) % 360
 
 
-def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: Scenes) -> None:
     centres = [mark.box for scene in every(scenes) for mark in scene.marks if mark.label == "dial centre"]
     assert centres and all(map(is_on_raster, centres))
 
 
-def test_the_time_follows_from_the_marked_hands(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_time_follows_from_the_marked_hands(scenes: Scenes) -> None:
     for scene in every(scenes):
         assert [answer for _, answer in answers(scene, TIME)] == times(scene)
 
 
-def test_hour_and_minutes_are_those_of_the_time(scenes: dict[Split, list[Scene]]) -> None:
+def test_hour_and_minutes_are_those_of_the_time(scenes: Scenes) -> None:
     for scene in every(scenes):
         hours = [answer for _, answer in answers(scene, "what is the hour on .*")]
         minutes = [answer for _, answer in answers(scene, "how many minutes .*")]
@@ -111,18 +69,18 @@ def test_hour_and_minutes_are_those_of_the_time(scenes: dict[Split, list[Scene]]
         assert near == [int(minute) for minute in minutes]
 
 
-def test_times_of_one_set_are_never_shown_in_another(scenes: dict[Split, list[Scene]]) -> None:
+def test_times_of_one_set_are_never_shown_in_another(scenes: Scenes) -> None:
     for split, some in scenes.items():
         assert {split_of("time", time) for scene in some for time in times(scene)} == {split}
 
 
-def test_training_shows_every_hour_and_every_minute(scenes: dict[Split, list[Scene]]) -> None:
+def test_training_shows_every_hour_and_every_minute(scenes: Scenes) -> None:
     shown = [time.split(":") for scene in scenes["train"] for time in times(scene)]
     assert {hour for hour, _ in shown} == {str(hour) for hour in range(1, 13)}
     assert {minute for _, minute in shown} == {f"{minute:02d}" for minute in range(0, 60, 5)}
 
 
-def test_two_clocks_are_called_by_the_side_they_are_on(scenes: dict[Split, list[Scene]]) -> None:
+def test_two_clocks_are_called_by_the_side_they_are_on(scenes: Scenes) -> None:
     for scene in every(scenes):
         centres = [middle(mark.box) for mark in scene.marks if mark.label == "dial centre"]
         named = [name for name, _ in answers(scene, r"what is the hour on the (?:(\w+) )?clock\?")]
@@ -133,13 +91,13 @@ def test_two_clocks_are_called_by_the_side_they_are_on(scenes: dict[Split, list[
             assert named in (["left", "right"], ["top", "bottom"]) and centres[0][axis] < centres[1][axis]
 
 
-def test_one_clock_is_as_frequent_as_two_and_numbers_as_none(scenes: dict[Split, list[Scene]]) -> None:
+def test_one_clock_is_as_frequent_as_two_and_numbers_as_none(scenes: Scenes) -> None:
     for pattern in ("how many clocks .*|有几个钟？", "are there numbers .*"):
         told = Counter(answer for scene in every(scenes) for _, answer in answers(scene, pattern))
         assert len(told) == 2 and min(told.values()) > 0.4 * told.total(), (pattern, told)
 
 
-def test_in_training_all_colours_of_two_clocks_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+def test_in_training_all_colours_of_two_clocks_may_meet(scenes: Scenes) -> None:
     seen = [re.findall(r"(\w+) (?:frame|hands)", scene.words) for scene in scenes["train"]]
     assert max(map(len, seen)) == 4
     assert all(may_meet_in_training(tuple(colours)) for colours in seen)

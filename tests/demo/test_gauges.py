@@ -10,57 +10,15 @@ import numpy as np
 import pytest
 
 from demo.data.charts import may_meet_in_training
-from demo.data.gauges import START_DEGREES, SWEEP_DEGREES, gauges_scene
-from demo.data.scene import CANVAS, Box, Scene
-from demo.data.split import Split, rng_from_name
+from demo.data.gauges import START_DEGREES, SWEEP_DEGREES
+from demo.data.scene import Scene
+from tests.demo.kinds import Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> dict[Split, list[Scene]]:
-    return {split: [gauges_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
-
-
-def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
-    return [scene for some in scenes.values() for scene in some]
-
-
-def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
-    """What the pattern caught in the questions that match it, and their answers."""
-    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
-    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
-
-
-def test_the_same_name_makes_the_same_scene() -> None:
-    one, other = (gauges_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
-    assert one.picture is not None and other.picture is not None
-    assert one.picture.tobytes() == other.picture.tobytes()
-    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
-
-
-def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
-    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 2
-    assert max(max(box) for box in boxes) <= CANVAS - 2
-
-
-def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
-    for scene in every(scenes):
-        texts = [question.text for question in scene.questions]
-        assert len(texts) == len(set(texts)) >= 6
-        assert {question.task for question in scene.questions} == {"gauge"}
-
-
-def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
-    captions = [scene.caption for scene in every(scenes)]
-    assert max(len(caption.split()) for caption in captions) <= 20
-    assert len(set(captions)) > 0.85 * len(captions)
-
-
-def middle(box: Box) -> tuple[float, float]:
-    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+def scenes() -> Scenes:
+    return scenes_of("gauges")
 
 
 def needles(scene: Scene) -> list[tuple[tuple[float, float], float, float]]:
@@ -97,26 +55,26 @@ def is_red_around(scene: Scene, centre: tuple[float, float], angle: float, dista
     return False
 
 
-def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_dial_has_its_centre_in_the_middle_of_a_cell(scenes: Scenes) -> None:
     centres = [mark.box for scene in every(scenes) for mark in scene.marks if mark.label == "dial centre"]
     assert centres and all(map(is_on_raster, centres))
 
 
-def test_the_reading_follows_from_the_marked_needle(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_reading_follows_from_the_marked_needle(scenes: Scenes) -> None:
     for scene in every(scenes):
         asked = answers(scene, r"(?:what does|read) the (?:\w+ )?gauge(?: show\?|\.)")
         expected = [round(share_of_scale(angle) * end_of_scale(scene), 6) for _, angle, _ in needles(scene)]
         assert [float(answer) for _, answer in asked] == expected
 
 
-def test_the_zone_is_red_where_the_answer_says_so(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_zone_is_red_where_the_answer_says_so(scenes: Scenes) -> None:
     for scene in every(scenes):
         asked = answers(scene, r"is (?:the needle of )?the (?:\w+ )?gauge in the red zone\?")
         seen = [is_red_around(scene, centre, angle, length + 1.5) for centre, angle, length in needles(scene)]
         assert [answer == "yes" for _, answer in asked] == seen
 
 
-def test_the_gauge_that_shows_more_is_on_the_side_of_the_answer(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_gauge_that_shows_more_is_on_the_side_of_the_answer(scenes: Scenes) -> None:
     for scene in every(scenes):
         for _, side in answers(scene, "which gauge shows more[?]"):
             first, second = needles(scene)
@@ -126,13 +84,13 @@ def test_the_gauge_that_shows_more_is_on_the_side_of_the_answer(scenes: dict[Spl
             assert side == names[int(second[1] > first[1])]
 
 
-def test_yes_is_as_frequent_as_no_and_one_gauge_as_two(scenes: dict[Split, list[Scene]]) -> None:
+def test_yes_is_as_frequent_as_no_and_one_gauge_as_two(scenes: Scenes) -> None:
     for pattern in ("is .* red zone[?]", "does .* show more than .*", "how many gauges .*"):
         told = Counter(answer for scene in every(scenes) for _, answer in answers(scene, pattern))
         assert len(told) == 2 and min(told.values()) > 0.4 * told.total(), (pattern, told)
 
 
-def test_no_reading_is_much_more_frequent_than_others(scenes: dict[Split, list[Scene]]) -> None:
+def test_no_reading_is_much_more_frequent_than_others(scenes: Scenes) -> None:
     told = Counter(
         answer for scene in scenes["train"] for _, answer in answers(scene, r"(?:what does|read) the .*")
     )
@@ -140,7 +98,7 @@ def test_no_reading_is_much_more_frequent_than_others(scenes: dict[Split, list[S
 
 
 def test_a_needle_and_a_frame_of_one_set_never_meet_in_another(
-    scenes: dict[Split, list[Scene]],
+    scenes: Scenes,
 ) -> None:
     looks = [
         {look for scene in some for look in re.findall(r"with (\w+ frame and \w+ needle)", scene.words)}
@@ -150,7 +108,7 @@ def test_a_needle_and_a_frame_of_one_set_never_meet_in_another(
     assert all(len(some) >= 6 for some in looks)
 
 
-def test_in_training_all_colours_of_two_gauges_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+def test_in_training_all_colours_of_two_gauges_may_meet(scenes: Scenes) -> None:
     seen = [re.findall(r"(\w+) (?:frame|needle)", scene.words) for scene in scenes["train"]]
     assert max(map(len, seen)) == 4
     assert all(may_meet_in_training(tuple(colours)) for colours in seen)

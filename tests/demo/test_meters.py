@@ -8,54 +8,17 @@ from collections import Counter
 import pytest
 
 from demo.data.charts import may_meet_in_training
-from demo.data.meters import LIT, SEGMENTS, meters_scene
-from demo.data.scene import CANVAS, Box, Scene
-from demo.data.split import Split, rng_from_name, split_of
+from demo.data.meters import LIT, SEGMENTS
+from demo.data.scene import Box, Scene
+from demo.data.split import split_of
 from demo.data.strings import NUMBER
+from tests.demo.kinds import Scenes, answers, every, scenes_of
 from tests.demo.printed_lines import is_on_raster
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> dict[Split, list[Scene]]:
-    return {split: [meters_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
-
-
-def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
-    return [scene for some in scenes.values() for scene in some]
-
-
-def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
-    """What the pattern caught in the questions that match it, and their answers."""
-    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
-    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
-
-
-def test_the_same_name_makes_the_same_scene() -> None:
-    one, other = (meters_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
-    assert one.picture is not None and other.picture is not None
-    assert one.picture.tobytes() == other.picture.tobytes()
-    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
-
-
-def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
-    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 0
-    assert max(max(box) for box in boxes) <= CANVAS - 2
-
-
-def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
-    for scene in every(scenes):
-        texts = [question.text for question in scene.questions]
-        assert len(texts) == len(set(texts)) >= 6
-        assert {question.task for question in scene.questions} == {"meter"}
-
-
-def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
-    captions = [scene.caption for scene in every(scenes)]
-    assert max(len(caption.split()) for caption in captions) <= 20
-    assert len(set(captions)) > 0.95 * len(captions)
+def scenes() -> Scenes:
+    return scenes_of("meters")
 
 
 def readings(scene: Scene) -> dict[str, str]:
@@ -88,7 +51,7 @@ def lit_segments(scene: Scene, box: Box, colour: str) -> set[str]:
     return lit
 
 
-def test_every_symbol_has_a_cell_of_the_raster(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_symbol_has_a_cell_of_the_raster(scenes: Scenes) -> None:
     """And a point, as far from a digit as it is, one that no digit has its middle in."""
     for scene in every(scenes):
         cells = [
@@ -98,7 +61,7 @@ def test_every_symbol_has_a_cell_of_the_raster(scenes: dict[Split, list[Scene]])
         assert all(is_on_raster(mark.box) for mark in scene.marks if mark.label != ".")
 
 
-def test_the_answer_is_what_the_marked_glyphs_spell(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_answer_is_what_the_marked_glyphs_spell(scenes: Scenes) -> None:
     for scene in every(scenes):
         shown = readings(scene)
         asked = answers(scene, r"(?:what does|read) the ([A-Z]+ )?meter(?: show\?|\.)")
@@ -107,7 +70,7 @@ def test_the_answer_is_what_the_marked_glyphs_spell(scenes: dict[Split, list[Sce
             assert answer == (shown[name.strip()] if name else next(iter(shown.values())))
 
 
-def test_the_segments_of_every_digit_are_lit_in_the_picture(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_segments_of_every_digit_are_lit_in_the_picture(scenes: Scenes) -> None:
     for scene in scenes["train"][:40]:
         colours = iter(re.findall(r"(\w+) digits", scene.words))
         colour = ""
@@ -118,7 +81,7 @@ def test_the_segments_of_every_digit_are_lit_in_the_picture(scenes: dict[Split, 
                 assert lit_segments(scene, mark.box, colour) == set(SEGMENTS[mark.label]), mark
 
 
-def test_the_meter_that_shows_more_has_the_larger_number(scenes: dict[Split, list[Scene]]) -> None:
+def test_the_meter_that_shows_more_has_the_larger_number(scenes: Scenes) -> None:
     asked = [
         (scene, name)
         for scene in every(scenes)
@@ -130,19 +93,19 @@ def test_the_meter_that_shows_more_has_the_larger_number(scenes: dict[Split, lis
         assert len(shown) == 2 and shown[name] == max(shown.values()) > min(shown.values())
 
 
-def test_numbers_of_one_set_are_never_shown_in_another(scenes: dict[Split, list[Scene]]) -> None:
+def test_numbers_of_one_set_are_never_shown_in_another(scenes: Scenes) -> None:
     for split, some in scenes.items():
         for scene in some:
             assert {split_of(NUMBER, number.strip("-")) for number in readings(scene).values()} == {split}
 
 
-def test_in_training_all_colours_of_two_meters_may_meet(scenes: dict[Split, list[Scene]]) -> None:
+def test_in_training_all_colours_of_two_meters_may_meet(scenes: Scenes) -> None:
     seen = [re.findall(r"(\w+) (?:digits|frame)", scene.words) for scene in scenes["train"]]
     assert max(map(len, seen)) == 4
     assert all(may_meet_in_training(tuple(colours)) for colours in seen)
 
 
-def test_one_and_two_meters_and_yes_and_no_are_as_frequent(scenes: dict[Split, list[Scene]]) -> None:
+def test_one_and_two_meters_and_yes_and_no_are_as_frequent(scenes: Scenes) -> None:
     counts = Counter(len(readings(scene)) for scene in every(scenes))
     assert set(counts) == {1, 2} and min(counts.values()) > 140
     told = Counter(

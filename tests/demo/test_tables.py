@@ -8,58 +8,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from demo.data.scene import CANVAS, Box, Scene
-from demo.data.split import Split, rng_from_name, split_of
+from demo.data.scene import Scene
+from demo.data.split import split_of
 from demo.data.strings import NUMBER
-from demo.data.tables import INKS, LINE, tables_scene
+from demo.data.tables import INKS, LINE
+from tests.demo.kinds import Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> dict[Split, list[Scene]]:
-    return {split: [tables_scene(rng_from_name(7, split, i), split) for i in range(120)] for split in SPLITS}
-
-
-def every(scenes: dict[Split, list[Scene]]) -> list[Scene]:
-    return [scene for some in scenes.values() for scene in some]
-
-
-def answers(scene: Scene, pattern: str) -> list[tuple[str, str]]:
-    """What the pattern caught in the questions that match it, and their answers."""
-    found = [(re.fullmatch(pattern, question.text), question.answer) for question in scene.questions]
-    return [(match[1] if match.groups() else "", answer) for match, answer in found if match]
-
-
-def test_the_same_name_makes_the_same_scene() -> None:
-    one, other = (tables_scene(rng_from_name(1, "twice"), "train") for _ in range(2))
-    assert one.picture is not None and other.picture is not None
-    assert one.picture.tobytes() == other.picture.tobytes()
-    assert (one.marks, one.questions, one.words) == (other.marks, other.questions, other.words)
-
-
-def test_nothing_is_cut_by_the_border(scenes: dict[Split, list[Scene]]) -> None:
-    boxes = [mark.box for scene in every(scenes) for mark in scene.marks]
-    assert min(min(box) for box in boxes) >= 0
-    assert max(max(box) for box in boxes) <= CANVAS
-
-
-def test_many_questions_are_asked_and_none_of_them_twice(scenes: dict[Split, list[Scene]]) -> None:
-    for scene in every(scenes):
-        texts = [question.text for question in scene.questions]
-        assert len(texts) == len(set(texts)) >= 6
-        assert {question.task for question in scene.questions} == {"table"}
-
-
-def test_captions_are_short_and_differ(scenes: dict[Split, list[Scene]]) -> None:
-    captions = [scene.caption for scene in every(scenes)]
-    assert max(len(caption.split()) for caption in captions) <= 20
-    assert len(set(captions)) > 0.3 * len(captions)
-
-
-def middle(box: Box) -> tuple[float, float]:
-    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+def scenes() -> Scenes:
+    return scenes_of("tables")
 
 
 def columns(scene: Scene) -> dict[str, list[str]]:
@@ -79,7 +38,7 @@ def columns(scene: Scene) -> dict[str, list[str]]:
     return found
 
 
-def test_cells_are_what_the_marked_glyphs_spell(scenes: dict[Split, list[Scene]]) -> None:
+def test_cells_are_what_the_marked_glyphs_spell(scenes: Scenes) -> None:
     for scene in every(scenes):
         table = columns(scene)
         for place, answer in answers(scene, "what (?:is|number is) in (row . column .|column . row .)[?]"):
@@ -87,7 +46,7 @@ def test_cells_are_what_the_marked_glyphs_spell(scenes: dict[Split, list[Scene]]
             assert answer == table[letter][int(row) - 1]
 
 
-def test_a_number_is_looked_for_only_if_the_table_has_it_once(scenes: dict[Split, list[Scene]]) -> None:
+def test_a_number_is_looked_for_only_if_the_table_has_it_once(scenes: Scenes) -> None:
     for scene in every(scenes):
         places = [
             (number, letter, str(row + 1))
@@ -100,7 +59,7 @@ def test_a_number_is_looked_for_only_if_the_table_has_it_once(scenes: dict[Split
             assert [place[2] for place in places if place[0] == number] == [row]
 
 
-def test_largest_and_smallest_numbers_follow_from_the_marks(scenes: dict[Split, list[Scene]]) -> None:
+def test_largest_and_smallest_numbers_follow_from_the_marks(scenes: Scenes) -> None:
     for scene in every(scenes):
         table = columns(scene)
         ((large, largest),) = answers(scene, "what is the largest number in column (.)[?]")
@@ -108,7 +67,7 @@ def test_largest_and_smallest_numbers_follow_from_the_marks(scenes: dict[Split, 
         assert int(largest) == max(map(int, table[large])) and int(smallest) == min(map(int, table[small]))
 
 
-def test_every_size_of_table_is_as_frequent_in_every_split(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_size_of_table_is_as_frequent_in_every_split(scenes: Scenes) -> None:
     for some in scenes.values():
         for pattern, counts in (("how many rows .*|有几行？", "234"), ("how many columns .*|有几列？", "23")):
             told = Counter(answer for scene in some for _, answer in answers(scene, pattern))
@@ -117,7 +76,7 @@ def test_every_size_of_table_is_as_frequent_in_every_split(scenes: dict[Split, l
     assert len(set(sizes)) == 6
 
 
-def test_every_symbol_has_a_cell_of_the_raster(scenes: dict[Split, list[Scene]]) -> None:
+def test_every_symbol_has_a_cell_of_the_raster(scenes: Scenes) -> None:
     assert all(is_on_raster(mark.box) for scene in every(scenes) for mark in scene.marks)
 
 
@@ -127,7 +86,7 @@ def lines_of(pixels: np.ndarray) -> list[int]:
     return [index for index, row in enumerate(is_line) if row.sum() > 40]
 
 
-def test_no_print_touches_a_line_and_every_cell_is_as_large(scenes: dict[Split, list[Scene]]) -> None:
+def test_no_print_touches_a_line_and_every_cell_is_as_large(scenes: Scenes) -> None:
     for scene in every(scenes):
         pixels, table = np.asarray(scene.picture), columns(scene)
         across, down = lines_of(pixels), lines_of(pixels.transpose(1, 0, 2))
@@ -150,7 +109,7 @@ def nearest_ink(glyph: np.ndarray) -> str:
     return max(shares, key=lambda name: float(taken @ shares[name]))
 
 
-def test_all_numbers_have_the_colour_of_the_answer(scenes: dict[Split, list[Scene]]) -> None:
+def test_all_numbers_have_the_colour_of_the_answer(scenes: Scenes) -> None:
     for scene in every(scenes):
         pixels = np.asarray(scene.picture).astype(int)
         ((_, name),) = answers(scene, "what colour are the numbers[?]")
@@ -161,11 +120,11 @@ def test_all_numbers_have_the_colour_of_the_answer(scenes: dict[Split, list[Scen
                 assert nearest_ink(glyph) == name, mark
 
 
-def test_a_row_is_called_the_first_only_by_its_number(scenes: dict[Split, list[Scene]]) -> None:
+def test_a_row_is_called_the_first_only_by_its_number(scenes: Scenes) -> None:
     assert not [q.text for scene in every(scenes) for q in scene.questions if "first" in q.text]
 
 
-def test_rows_and_columns_are_counted_right(scenes: dict[Split, list[Scene]]) -> None:
+def test_rows_and_columns_are_counted_right(scenes: Scenes) -> None:
     for scene in every(scenes):
         table = columns(scene)
         ((_, rows),) = answers(scene, "how many rows .*|有几行？")
@@ -173,7 +132,7 @@ def test_rows_and_columns_are_counted_right(scenes: dict[Split, list[Scene]]) ->
         assert (int(wide), int(rows)) == (len(table), len(table["A"]))
 
 
-def test_numbers_of_one_set_are_never_printed_in_another(scenes: dict[Split, list[Scene]]) -> None:
+def test_numbers_of_one_set_are_never_printed_in_another(scenes: Scenes) -> None:
     for split, some in scenes.items():
         numbers = {number for scene in some for column in columns(scene).values() for number in column}
         assert {split_of(NUMBER, number) for number in numbers} == {split}
