@@ -230,7 +230,9 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
     except EdgeVLError as error:
         progress.clear()
         return status_told(error, "--json" in words)
-    except BaseException:
+    except (
+        BaseException
+    ):  # torch and onnx make other exceptions of a signal's; without a signal nothing is kept back
         progress.clear()
         if not stop.number:
             raise

@@ -101,7 +101,8 @@ def asked(out: Path, pictures: Path, lap: Lap) -> Iterator[Step]:
         for sample in samples():
             request = Request(max_tokens=ANSWER_TOKENS)
             answer = assistant.ask(sample.question, pictures / sample.picture, request=request)
-            verdict = "right" if answer.text.strip() == sample.answer else "not as expected"
+            is_right = answer.text.strip() == sample.answer
+            verdict = "right" if is_right else "not as expected" if CHECKPOINT.exists() else "random weights"
             summary = f"{sample.picture}: {sample.question!r}"
             yield Step("ask", summary, lap.seconds(), details=answer_details(answer, sample, verdict))
 

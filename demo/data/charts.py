@@ -8,14 +8,14 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 
-from demo.data import shapes
+from demo.data import shape
 from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.scene import CANVAS, Box, Question, Scene, Task
 from demo.data.split import Split, drawn, split_of
 
 NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "black")
-COLOURS: dict[str, Rgb] = {name: shapes.COLOURS[name][0] for name in NAMES}
-CHINESE: dict[str, str] = {name: shapes.COLOURS[name][1] for name in NAMES}
+COLOURS: dict[str, Rgb] = {name: shape.COLOURS[name][0] for name in NAMES}
+CHINESE: dict[str, str] = {name: shape.COLOURS[name][1] for name in NAMES}
 CHINESE_SHARE = 0.125  # of the questions that also exist in Chinese
 LETTERS = "ABCDE"
 TOP_VALUE, TICK_STEP = 10, 2
@@ -88,7 +88,7 @@ def colour_pairs(
 @lru_cache(maxsize=128)
 def split_of_pair(one: str, other: str) -> Split:
     """Where two colours of one picture belong, in either order."""
-    return split_of("colours", shapes.colours_key(one, other))
+    return split_of("colours", shape.colours_key(one, other))
 
 
 def may_meet_in_training(colours: tuple[str, ...]) -> bool:

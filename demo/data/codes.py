@@ -11,7 +11,7 @@ from PIL import Image
 
 from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
 from demo.data.scene import CANVAS, Box, Question, Scene
-from demo.data.shapes import colours_key
+from demo.data.shape import colours_key
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_code, drawn_length, words_of
 

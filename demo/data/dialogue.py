@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 
 from demo.data.scene import Question, Scene
-from demo.data.shapes import COLOURS
-from demo.data.shapes import KINDS as SHAPES
+from demo.data.shape import COLOURS
+from demo.data.shape import KINDS as SHAPES
 from demo.data.split import Split, drawn
 from demo.data.strings import (
     ALPHABET,

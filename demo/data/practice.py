@@ -16,7 +16,7 @@ from PIL import Image
 from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
 from demo.data.codes import smudge
 from demo.data.scene import CANVAS, Mark
-from demo.data.shapes import COLOURS, DARKS, GREYS
+from demo.data.shape import COLOURS, DARKS, GREYS
 
 SYMBOLS = "0123456789" * 2 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 2 + "..-"
 SMALL, MEDIUM = 0.62, 0.9  # share of rows in the smallest print; of rows in that or the middle sizes

@@ -31,7 +31,16 @@ from edge_runtime.tokenizer import Tokenizer
 TOKENIZER = "tokenizer.json"
 CORPUS_SCENES = 3000
 ROOT = Path(__file__).parents[2]
-SOURCES = ("demo/data", "demo/train", "export/modules")
+# Folders, and files whose rules decide what is drawn, seen, written or begun with.
+SOURCES = (
+    *("demo/data", "demo/train", "export/modules"),
+    *(
+        "demo/sizes.py",
+        "export/layouts/parameters.py",
+        "edge_runtime/preprocess.py",
+        "edge_runtime/prompt.py",
+    ),
+)
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 
 
@@ -85,7 +94,7 @@ class Trainer:
         return out
 
     def mark(self, stage: str) -> str:
-        """Names everything that decides a stage's weights: recipe, tokenizer, and every line of code."""
+        """Names everything that decides a stage's weights: recipe, tokenizer, and the code of `SOURCES`."""
         said = f"{self.recipe.mark(stage)}/{self.made_of}"
         return hashlib.sha256(said.encode()).hexdigest()
 
@@ -134,8 +143,10 @@ class Trainer:
 def sources_digest(tokenizer: bytes) -> str:
     """Of the code that draws, teaches and computes, of the tokenizer, and of how sums are split."""
     digest = hashlib.sha256(tokenizer + f"{torch.__version__}/{torch.get_num_threads()}".encode())
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for source in SOURCES:
+        where = ROOT / source
+        assert where.exists(), source
+        for path in [where] if where.is_file() else sorted(where.rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ from demo.data.charts import (
     rows_of_colours,
 )
 from demo.data.scene import Scene
-from demo.data.shapes import colours_key
+from demo.data.shape import colours_key
 from demo.data.split import Split, split_of
 from tests.demo.kinds import SPLITS, Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster

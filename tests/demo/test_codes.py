@@ -11,7 +11,7 @@ import pytest
 from demo.data.canvas import SMALL_PITCH
 from demo.data.codes import INK_NAMES, KEYS, PANELS, codes_scene, drawn_colours
 from demo.data.scene import Scene
-from demo.data.shapes import colours_key
+from demo.data.shape import colours_key
 from demo.data.split import rng_from_name, split_of
 from demo.data.strings import ALPHABET, GOODS, WORDS, words_of
 from tests.demo.printed_lines import SPLITS, check_sound, glyphs_of, made, printed_lines

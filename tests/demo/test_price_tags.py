@@ -10,7 +10,7 @@ import pytest
 from demo.data.codes import PANELS
 from demo.data.price_tags import price_tags_scene
 from demo.data.scene import Box, Scene
-from demo.data.shapes import colours_key
+from demo.data.shape import colours_key
 from demo.data.split import rng_from_name, split_of
 from demo.data.strings import GOODS, NUMBER
 from tests.demo.printed_lines import SPLITS, check_sound, glyphs_of, made, printed_words

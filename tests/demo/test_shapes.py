@@ -12,7 +12,8 @@ import pytest
 
 from demo.data.placing import apart, layout_key, placed
 from demo.data.scene import CANVAS, Mark, Question, Scene, box_text
-from demo.data.shapes import COLOURS, KINDS, colours_key, shapes_scene
+from demo.data.shape import COLOURS, KINDS, colours_key
+from demo.data.shapes import shapes_scene
 from demo.data.split import Split, rng_from_name, split_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held-out")

@@ -72,6 +72,7 @@ def test_most_answers_are_as_expected(shown: Shown) -> None:
 def test_random_weights_are_called_random(shown: Shown) -> None:
     assert "RANDOM weights" in shown.result.out
     assert "the answers below are noise" in shown.result.out
+    assert shown.result.out.count("(random weights)") + shown.result.out.count("(right)") == len(samples())
 
 
 def test_stages_that_are_not_there_yet_are_named(shown: Shown) -> None:
