@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 AFTERMATH_S = 1.0
 
@@ -47,6 +53,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, self._raise)
+        sys.unraisablehook = dropped
 
     def rest(self) -> None:
         """From now on they end the process as they end any: there is nothing left to clean up."""
@@ -63,6 +70,19 @@ class Signals:
         if self._last is not None:
             self._raise(self._last[0], None)
 
+    def wait_for_line(self, lines: TextIO) -> None:
+        """Returns when there is something to read. A signal that comes right before a read that waits would wait
+        with it, for the next line; this one also waits for a byte that each signal writes at once."""
+        awake, alarm = os.pipe()
+        os.set_blocking(alarm, False)
+        before = signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        try:
+            select.select([lines.fileno(), awake], [], [])
+        finally:
+            signal.set_wakeup_fd(before)
+            os.close(awake)
+            os.close(alarm)
+
     def cause(self) -> Stopped | None:
         """The signal that a fault of this moment comes from, if one came just now."""
         if self._last is None or self._clock() - self._last[1] > AFTERMATH_S:
@@ -72,3 +92,12 @@ class Signals:
     def _raise(self, number: int, _: FrameType | None) -> NoReturn:
         self._last = (number, self._clock())
         raise Interrupted if number == signal.SIGINT else Stopped(number)
+
+
+def dropped(unraisable: UnraisableHookArgs) -> None:
+    """Python drops what is raised where nothing can catch it, as in a destructor, and prints it.
+
+    A signal of ours is remembered instead, and stops the next step of the work.
+    """
+    if not isinstance(unraisable.exc_value, (Stopped, Interrupted)):
+        sys.__unraisablehook__(unraisable)

@@ -90,6 +90,7 @@ class Terminal:
         if self.is_typed:
             self._clear_bar()
             print(prompt, end="", file=self._err, flush=True)
+            self.signals.wait_for_line(self._lines)
         line = self._lines.readline()
         if not line and self.is_typed:
             self.note("")

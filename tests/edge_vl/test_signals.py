@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from edge_vl.signals import Interrupted, Signals, Stopped
+from edge_vl.signals import Interrupted, Signals, Stopped, dropped
 from edge_vl.terminal import Terminal
 from tests.edge_vl.command import WAIT_S, environment, started, wait_until
 
@@ -48,6 +50,60 @@ def test_work_that_went_on_after_a_signal_is_stopped_when_it_tells_its_progress(
             terminal.signals._raise(number, None)
         with pytest.raises(kind):
             terminal.progress("writing", 2, 2)
+
+
+def test_a_signal_that_a_destructor_swallowed_says_nothing_and_stops_the_next_step() -> None:
+    code = (
+        "import os, signal\n"
+        "from edge_vl import cli\n"
+        "from edge_vl.verbs import verify\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "def verb(_, terminal):\n"
+        "    Last()\n"
+        "    terminal.progress('hash', 1, 2)\n"
+        "verify.run = verb\n"
+        "cli.main(['verify', 'BUNDLE'])\n"
+    )
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (143, b"stopped by SIGTERM; nothing was left half-written\n")
+
+
+def test_a_fault_that_a_destructor_swallowed_is_still_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Last:
+        def __del__(self) -> None:
+            raise ValueError("lost")
+
+    before = sys.unraisablehook
+    sys.unraisablehook = dropped
+    try:
+        Last()
+    finally:
+        sys.unraisablehook = before
+    assert "ValueError: lost" in capsys.readouterr().err
+
+
+def test_waiting_for_a_line_ends_with_the_line_or_with_a_signal() -> None:
+    """The signal's byte comes from C, before Python could act: as when it arrives right before the read."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as lines, os.fdopen(writing, "w") as typed:
+        later = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+        seen: list[int] = []
+        before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+        try:
+            later.start()
+            Signals().wait_for_line(lines)  # nothing can be read: only the signal ends it
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+            later.join()
+        assert seen == [signal.SIGUSR1]
+        print("line", file=typed, flush=True)
+        Signals().wait_for_line(lines)
+        assert lines.readline() == "line\n"
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_fault_long_after_a_signal_is_its_own() -> None:
