@@ -13,29 +13,55 @@ Precision = Literal["fp32", "fp16"]
 
 @dataclass(frozen=True)
 class Grammar:
-    """The words of one dialect. `operators` maps an ONNX domain ("" is the standard one) to operator names."""
+    """The words of one dialect. `operators` maps an ONNX domain ("" is the standard one) to operator names.
+
+    Graphs are written with `opset`; `newest` is the highest that the dialect's oldest engine reads."""
 
     name: Dialect
     opset: int
+    newest: int
     operators: dict[str, frozenset[str]]
 
 
 FLOAT_OPERATORS = frozenset(
-    "Add Cast Concat Constant ConstantOfShape Conv Div Einsum Equal Expand Gather GatherElements GatherND Gelu Identity "
+    "Add Cast Concat Constant ConstantOfShape Conv Div Einsum Equal Expand Gather GatherElements Gelu Identity "
     "LayerNormalization MatMul Mul Neg Pad Pow Range ReduceMax ReduceMean Reshape Resize Shape Sigmoid Slice "
     "Softmax Split Sqrt Squeeze Sub Tile Transpose Unsqueeze Where".split()
 )
+QUANTISED_OPERATORS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 ORT = Grammar(
     name="ort",
     opset=20,
+    newest=21,
     operators={
-        "": FLOAT_OPERATORS | {"SimplifiedLayerNormalization"},
+        "": FLOAT_OPERATORS | QUANTISED_OPERATORS | {"SimplifiedLayerNormalization"},
         "com.microsoft": frozenset({"GroupQueryAttention", "MultiHeadAttention"}),
     },
 )
+# 21 for 4-bit weights alone: TensorRT 10.3 reads their blocks and nothing else that came with it.
+TRT10 = Grammar(
+    name="trt10",
+    opset=20,
+    newest=21,
+    operators={
+        "": FLOAT_OPERATORS
+        | QUANTISED_OPERATORS
+        | frozenset("And Clip GreaterOrEqual Less LessOrEqual Reciprocal TopK".split())
+    },
+)
+TRT = Grammar(
+    name="trt",
+    opset=24,
+    newest=24,
+    operators={
+        "": FLOAT_OPERATORS
+        | QUANTISED_OPERATORS
+        | frozenset("Attention LessOrEqual RMSNormalization RotaryEmbedding TensorScatter TopK".split())
+    },
+)
 
-GRAMMARS: dict[str, Grammar] = {ORT.name: ORT}
+GRAMMARS: dict[str, Grammar] = {each.name: each for each in (ORT, TRT10, TRT)}
 
 
 def grammar_named(name: str) -> Grammar:

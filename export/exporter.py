@@ -32,10 +32,11 @@ from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.version import VERSION
 from export.checkpoint import Checkpoint
 from export.config import spec_from_checkpoint
-from export.dialects.spellings import check_sayable, spelling_from_dialect
+from export.dialects.spellings import check_sayable, form_from_dialect, spelling_from_dialect
 from export.graphfile import ports_of, write_graph, write_table
 from export.islands import Islands, widen
 from export.layouts.detect import layout_from_checkpoint
+from export.modules.head import column_ranges, part_of_head
 from export.modules.llama import rope_tables
 from export.modules.role import module_from_role
 from export.options import ExportOptions, context_from_options
@@ -166,7 +167,8 @@ class Export:
         islands = self.islands.get(role, Islands())
         while True:
             before = self.done
-            signature = signature_from_role(role, self.spec, self.dtype, islands)
+            form = form_from_dialect(dialect, self.context)
+            signature = signature_from_role(role, self.spec, self.dtype, islands, form)
             path = self._written_graph(role, dialect, signature, islands)
             found = islands | self._islands_of_weights(role)
             if found == islands or islands.is_whole:
@@ -182,17 +184,18 @@ class Export:
 
     def _written_graph(self, role: Role, dialect: Dialect, signature: Signature, islands: Islands) -> Path:
         self.progress(f"tracing {role}", self.done, self.total)
-        spelling = spelling_from_dialect(dialect)
+        spelling, form = spelling_from_dialect(dialect), form_from_dialect(dialect, self.context)
 
         def build() -> nn.Module:
-            return widen(module_from_role(role, self.spec, spelling, islands.base(self.dtype)), islands)
+            module = module_from_role(role, self.spec, spelling, islands.base(self.dtype), form)
+            return widen(module, islands)
 
         traced = trace(build, signature, grammar_named(dialect).opset)
         path = Path("graphs", dialect, f"{role}.onnx")
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         for stale in (self.folder / path).parent.glob(f"{role}*.data"):
             stale.unlink()  # of a first try with fewer islands
-        read = reader_of(self.plan, role, self.spec.decoder)
+        read = reader_of(self.plan, role, self.spec.decoder, form.head_parts)
         self.weights[role] = write_graph(traced, self.folder / path, read, self._ticker(f"writing {role}"))
         return path
 
@@ -249,10 +252,13 @@ def elements_of_role(plan: WeightPlan, role: Role) -> int:
     return sum(math.prod(source.shape) for source in plan.sources[role].values())
 
 
-def reader_of(plan: WeightPlan, role: Role, decoder: DecoderSpec) -> Callable[[str], Tensor]:
+def reader_of(plan: WeightPlan, role: Role, decoder: DecoderSpec, head_parts: int) -> Callable[[str], Tensor]:
     """The role's parameters by name; the decoder's rotary tables are made here, not stored."""
 
     def read(name: str) -> Tensor:
+        if role == "decoder" and (part := part_of_head(name)) is not None:
+            start, stop = column_ranges(decoder.vocab, head_parts)[part]
+            return plan.read(role, "head.weight")[:, start:stop]
         if role == "decoder" and name in ("rope_cos", "rope_sin"):
             cos, sin = rope_tables(decoder, decoder.max_positions)
             return cos if name == "rope_cos" else sin

@@ -1,4 +1,4 @@
-"""The inputs and outputs of every role: names, shapes and types, the same in all dialects."""
+"""The inputs and outputs of every role: names, shapes and types. Dialects differ in the decoder's form alone."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import torch
 
 from edge_runtime.spec import ModelSpec, Role
 from export.islands import Islands
+from export.modules.form import PLAIN, DecoderForm
 from export.trace import Signature, TracePort
 
 NO_ISLANDS = Islands()
 
 
 def signature_from_role(
-    role: Role, spec: ModelSpec, dtype: torch.dtype, islands: Islands = NO_ISLANDS
+    role: Role,
+    spec: ModelSpec,
+    dtype: torch.dtype,
+    islands: Islands = NO_ISLANDS,
+    form: DecoderForm = PLAIN,
 ) -> Signature:
     """In `dtype`, except where an fp32 island is the first or the last layer."""
     taken, given = islands.input_dtype(role, dtype), islands.output_dtype(role, spec, dtype)
     if role == "decoder":
-        return decoder_signature(spec, islands.base(dtype), taken, given)
+        return decoder_signature(spec, islands.base(dtype), taken, given, form)
     if role == "adaptor":
         return adaptor_signature(spec, taken, given)
     tower = spec.high if role == "vision_high" else spec.low
@@ -43,10 +48,15 @@ def adaptor_signature(spec: ModelSpec, taken: torch.dtype, given: torch.dtype) -
 
 
 def decoder_signature(
-    spec: ModelSpec, cached: torch.dtype, taken: torch.dtype, given: torch.dtype
+    spec: ModelSpec, cached: torch.dtype, taken: torch.dtype, given: torch.dtype, form: DecoderForm
 ) -> Signature:
     decoder = spec.decoder
-    cache = ("batch", decoder.kv_heads, "capacity", decoder.head_dim)
+    cache = ("batch", decoder.kv_heads, form.capacity or "capacity", decoder.head_dim)
+    candidates = ("batch", "rows", min(form.candidates, decoder.vocab))
+    chosen = (
+        TracePort("top_values", candidates, torch.float32),
+        TracePort("top_ids", candidates, torch.int64),
+    )
     slots = [(layer, kind) for layer in range(decoder.layers) for kind in ("key", "value")]
     return Signature(
         inputs=(
@@ -57,6 +67,7 @@ def decoder_signature(
         ),
         outputs=(
             TracePort("logits", ("batch", "rows", decoder.vocab), given),
+            *(chosen if form.candidates else ()),
             *(TracePort(f"present.{layer}.{kind}", cache, cached) for layer, kind in slots),
         ),
         pairs=decoder.layers,

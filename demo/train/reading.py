@@ -24,6 +24,11 @@ def share_right(logits: Tensor, batch: Batch) -> float:
     return sum(verdicts) / len(verdicts)
 
 
+def share_of_tokens_right(logits: Tensor, batch: Batch) -> float:
+    is_right = (logits.argmax(dim=-1) == batch.targets) & (batch.weights > 0)
+    return float(is_right.sum() / (batch.weights > 0).sum())
+
+
 class Score:
     """Verdicts by task."""
 

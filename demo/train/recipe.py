@@ -49,8 +49,8 @@ PLANS = (
     Plan("siglip", 400, 64, 1e-3, 100),
     Plan("sam", 2500, 8, 1.5e-3, 250),
     Plan("text", 2000, 6, 1.5e-3, 250),
-    Plan("stage1", 500, 6, 2e-3, 100),
-    Plan("stage2", 900, 8, 1e-3, 150),
+    Plan("stage1", 400, 8, 2e-3, 50),
+    Plan("stage2", 900, 8, 1e-3, 100),
     Plan("stage3", 4000, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {

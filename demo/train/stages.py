@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
+from demo.data.pages import page_scene
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
 from demo.train.loop import Figures
 from demo.train.model import Learner, answer_loss
-from demo.train.reading import Score, share_right
+from demo.train.reading import Score, share_of_tokens_right, share_right
 from edge_runtime.preprocess import Pixels
 from edge_runtime.spec import Role
 
@@ -33,11 +34,12 @@ class StageTask:
         seed: int,
         batch: int,
         language: Mixture,
+        reading: float,
         describing: float,
         around: float,
     ) -> None:
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
-        self.learns, self.language, self.describing = learns, language, describing
+        self.learns, self.language, self.reading, self.describing = learns, language, reading, describing
         self.around = around
         self.learnt = learner.learn(learns)
 
@@ -49,7 +51,7 @@ class StageTask:
 
     def loss(self, step: int) -> tuple[Tensor, Figures]:
         share = self.language.at(step)
-        batch = self.drawn("train", step, self.batch, share, self.describing)
+        batch = self.drawn("train", step, self.batch, share, self.reading, self.describing)
         logits = self.logits(batch)
         loss = answer_loss(logits, batch.targets, batch.weights)
         return loss, {"answers": share_right(logits, batch), "language": share}
@@ -58,15 +60,18 @@ class StageTask:
     def check(self) -> Figures:
         score = Score()
         for step in range(CHECKED // 20):
-            batch = self.drawn("validation", step, 20, 0.0, 0.0)
+            batch = self.drawn("validation", step, 20, 0.0, 0.0, 0.0)
             score.add(self.logits(batch), batch)
-        return score.figures()
+        pages = self.drawn("validation", CHECKED, 20, 0.0, 1.0, 0.0)
+        return score.figures() | {"symbols": share_of_tokens_right(self.logits(pages), pages)}
 
     def logits(self, batch: Batch) -> Tensor:
         seen = None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
         return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch)
 
-    def drawn(self, split: Split, step: int, count: int, language: float, describing: float) -> Batch:
+    def drawn(
+        self, split: Split, step: int, count: int, language: float, reading: float, describing: float
+    ) -> Batch:
         rng = rng_from_name(self.seed, self.name, split, step)
         conversations: list[Conversation] = []
         pictures: list[Pixels] = []
@@ -77,7 +82,12 @@ class StageTask:
                 scene = scene_of(self.seed, split, index, kinds)
                 conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS, self.around))
             else:
-                scene = scene_of(self.seed, split, index, SHARES)
+                is_page = bool(rng.random() < reading)
+                scene = (
+                    page_scene(rng_from_name(self.seed, split, "page", index), split)
+                    if is_page
+                    else scene_of(self.seed, split, index, SHARES)
+                )
                 is_describing = bool(rng.random() < describing)
                 conversations.append(self.writer.about_picture(scene, rng, MOST_QUESTIONS, is_describing))
                 pictures.append(pixels_of(scene, spec.preprocess))

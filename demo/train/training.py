@@ -132,10 +132,11 @@ class Trainer:
             return SamTask(learner, seed, batch)
         if stage == "text":
             return TextTask(learner, self.writer, seed, batch)
+        # The share of language; of pictures, those that are pages to be read aloud, and those that are described.
         mixtures = {
-            "stage1": (Mixture(0.0, 0), 0.5, AROUND),
-            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.5, AROUND),
-            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.0, 0.0),  # answers and end tokens only
+            "stage1": (Mixture(0.0, 0), 0.85, 0.5, AROUND),
+            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.7, 0.5, AROUND),
+            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.1, 0.0, 0.0),  # answers and end tokens only
         }
         return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, *mixtures[stage])
 

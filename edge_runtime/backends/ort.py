@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_runtime.backends.backend import Array, Floats, Ints
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.spec import DecoderSpec, Role
@@ -20,25 +21,30 @@ FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
 
 
 class OrtBackend:
-    """Sessions are opened when first asked for and kept until `close`."""
+    """Sessions are opened when first asked for and kept until `close`.
+
+    The `ort` graphs are made for it; those of other dialects run too, slower, to be compared with them.
+    """
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, dialect: Dialect = "ort") -> None:
         self.bundle = bundle
+        self.dialect = dialect
         self.threads = threads or len(os.sched_getaffinity(0))
         self._sessions: dict[Role, Any] = {}
 
     def graph(self, role: Role) -> OrtGraph:
-        return OrtGraph(self.session(role), self.bundle.graph(role, "ort"))
+        return OrtGraph(self.session(role), self.bundle.graph(role, self.dialect))
 
     def decoder(self, batch: int, capacity: int) -> OrtDecoder:
         spec = self.bundle.spec.decoder
-        return OrtDecoder(self.session("decoder"), self.bundle.graph("decoder", "ort"), spec, batch, capacity)
+        entry = self.bundle.graph("decoder", self.dialect)
+        return OrtDecoder(self.session("decoder"), entry, spec, batch, capacity)
 
     def session(self, role: Role) -> Any:
         if role not in self._sessions:
-            entry = self.bundle.graph(role, "ort")
+            entry = self.bundle.graph(role, self.dialect)
             is_mapped = entry.precision == "fp32"
             self._sessions[role] = session_from_file(self.bundle.path_of(entry), self.threads, is_mapped)
         return self._sessions[role]
@@ -101,17 +107,21 @@ class OrtGraph:
 class OrtDecoder:
     """Past and present are bound to one buffer per layer and kind, so a step copies no cache.
 
-    GroupQueryAttention takes several rows only with one token each, or from an empty cache; other
+    A graph may say how long its cache is; then that is the capacity, whatever was asked for.
+    GroupQueryAttention, of the `ort` dialect, takes several rows only with one token each, or from an empty cache; other
     chunks of several rows are fed row by row.
     """
 
     def __init__(self, session: Any, entry: GraphEntry, spec: DecoderSpec, batch: int, capacity: int) -> None:
+        length = next(port.shape[2] for port in entry.inputs if port.name == "past_key_values.0.key")
         self.batch = batch
-        self.capacity = capacity
+        self.capacity = length if isinstance(length, int) else capacity
+        assert self.capacity >= capacity, "the graph's cache is shorter than what was asked for"
+        self._has_free_chunks = entry.dialect != "ort"
         self._session = session
         dtypes = {port.name: port.dtype for port in entry.inputs}
         self._dtype = dtypes["inputs_embeds"]
-        shape = (batch, spec.kv_heads, capacity, spec.head_dim)
+        shape = (batch, spec.kv_heads, self.capacity, spec.head_dim)
         # Zeroed pages cost nothing until a token is written to them.
         self._cache = [
             (f"{layer}.{kind}", np.zeros(shape, dtype=dtypes["past_key_values.0.key"]))
@@ -125,7 +135,7 @@ class OrtDecoder:
         rows, steps = embeds.shape[:2]
         assert rows == self.batch and logit_index.shape[0] == rows, "a step feeds every row"
         assert int(write_index.max()) + steps <= self.capacity, "a step may not leave the cache"
-        if rows == 1 or steps == 1 or not write_index.any():
+        if rows == 1 or steps == 1 or self._has_free_chunks or not write_index.any():
             return self._run(self._whole, embeds, write_index, logit_index)
         parts = [
             self._run(binding, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import DecoderSpec
+from export.dialects.rotary import rope_rows
 from export.modules.spelling import Cached, Eager, Rope, rotated
 
 CONTRIB = "com.microsoft"
@@ -75,13 +75,6 @@ class OrtSpelling(Eager):
             version=1,
         )
         return out, present_key, present_value
-
-
-def rope_rows(rope: Rope, write_index: Tensor, steps: int) -> Rope:
-    """The rows of both tables at the positions of this call's tokens, each (B, S, 1, hd / 2) in fp32."""
-    positions = write_index[:, None] + torch.arange(steps, device=write_index.device)  # (B, S)
-    cos, sin = (F.embedding(positions, table)[:, :, None].float() for table in rope)
-    return cos, sin
 
 
 def check_heads(decoder: DecoderSpec) -> None:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_runtime.spec import DecoderSpec
+from export.modules.form import PLAIN, DecoderForm
+from export.modules.head import head_from_form
 from export.modules.linear import Linear, empty_parameter
 from export.modules.norm import RmsNorm
 from export.modules.spelling import Cached, Rope, Spelling
@@ -21,20 +23,27 @@ class Decoder(nn.Module):
     """Embeddings in, logits of chosen rows out; the IO of every dialect.
 
     `inputs_embeds` (B, S, D) take the cache rows from `write_index` (B) on; `logit_index` (B, K) names
-    the rows of S whose logits are wanted. `past` holds one pair per layer. Returns logits (B, K, V)
-    and the caches after this call. `rope_cos` and `rope_sin` are tables, not weights: whoever builds
+    the rows of S whose logits are wanted. `past` holds one pair per layer. Returns logits (B, K, V), the
+    largest of them and their ids (B, K, candidates) where the form has any, and the caches after this call. `rope_cos` and `rope_sin` are tables, not weights: whoever builds
     this under fake tensors fills them from `rope_tables`.
     """
 
     rope_cos: Tensor
     rope_sin: Tensor
 
-    def __init__(self, spec: DecoderSpec, spelling: Spelling, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        spelling: Spelling,
+        dtype: torch.dtype = torch.float32,
+        form: DecoderForm = PLAIN,
+    ) -> None:
         super().__init__()
+        self.candidates = min(form.candidates, spec.vocab)
         self.blocks = nn.ModuleList(DecoderBlock(spec, spelling, dtype) for _ in range(spec.layers))
         self.stream = Stream()
         self.norm = RmsNorm(spec.width, spec.norm_eps, spelling, dtype)
-        self.head = Linear(spec.width, spec.vocab, dtype, has_bias=False)
+        self.head = head_from_form(spec, form, dtype)
         cos, sin = rope_tables(spec, spec.max_positions)
         self.register_buffer("rope_cos", cos.to(dtype), persistent=False)
         self.register_buffer("rope_sin", sin.to(dtype), persistent=False)
@@ -47,7 +56,7 @@ class Decoder(nn.Module):
 
     def forward(
         self, inputs_embeds: Tensor, write_index: Tensor, logit_index: Tensor, past: Sequence[KeyValue]
-    ) -> tuple[Tensor, list[KeyValue]]:
+    ) -> tuple[Tensor | list[KeyValue], ...]:
         x, rope = self.stream(inputs_embeds), (self.rope_cos, self.rope_sin)
         presents: list[KeyValue] = []
         for block, (key, value) in zip(self.blocks, past, strict=True):
@@ -56,7 +65,11 @@ class Decoder(nn.Module):
         # Only the wanted rows pay for the norm and the head.
         wanted = x.gather(1, logit_index[:, :, None].expand(-1, -1, x.shape[2]))  # (B, K, D)
         logits: Tensor = self.head(self.norm(wanted))
-        return logits, presents
+        if not self.candidates:
+            return logits, presents
+        # In fp32: ONNX Runtime sorts nothing narrower.
+        values, ids = logits.float().topk(self.candidates)
+        return logits, values, ids, presents
 
 
 class DecoderBlock(nn.Module):

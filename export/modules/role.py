@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.spec import ModelSpec, Role
 from export.modules.adaptor import HybridAdaptor, MlpAdaptor
+from export.modules.form import PLAIN, DecoderForm
 from export.modules.llama import Decoder, Embedding
 from export.modules.sam import SamTower
 from export.modules.siglip import SiglipTower
@@ -17,7 +18,11 @@ from export.modules.spelling import Spelling
 
 
 def module_from_role(
-    role: Role, spec: ModelSpec, spelling: Spelling, dtype: torch.dtype = torch.float32
+    role: Role,
+    spec: ModelSpec,
+    spelling: Spelling,
+    dtype: torch.dtype = torch.float32,
+    form: DecoderForm = PLAIN,
 ) -> nn.Module:
     """The role's module with empty, frozen weights, in eval mode."""
     if role == "vision_high":
@@ -30,7 +35,7 @@ def module_from_role(
         return HybridAdaptor(spec.adaptor, dtype) if is_hybrid else MlpAdaptor(spec.adaptor, dtype)
     if role == "embed":
         return Embedding(spec.decoder, dtype)
-    return Decoder(spec.decoder, spelling, dtype)
+    return Decoder(spec.decoder, spelling, dtype, form)
 
 
 def fill(module: nn.Module, role: Role, state: Mapping[str, Tensor]) -> None:

@@ -99,8 +99,8 @@ class SamBlock(nn.Module):
 
         The relative terms take the unscaled query.
         """
-        rows = matched(q, self.rel_h[axes.offset])  # (N, y, x, H, side)
-        columns = matched(q.transpose(1, 2), self.rel_w[axes.offset]).transpose(1, 2)
+        rows = matched(q, F.embedding(axes.offset, self.rel_h))  # (N, y, x, H, side)
+        columns = matched(q.transpose(1, 2), F.embedding(axes.offset, self.rel_w)).transpose(1, 2)
         return torch.cat([q * self.scale, rows, columns], dim=-1)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.dialects import Dialect
 from tests.checkpoints import SMALL_MODELS
 from tests.proof.subject import Subject, session_folder
 
 Note = Callable[[str, float], None]
+TENSORRT_DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
 LARGEST = pytest.StashKey[dict[str, float]]()
 
 
@@ -19,9 +21,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return session_folder(tmp_path_factory)
 
 
-@pytest.fixture(scope="session", params=list(SMALL_MODELS))
+# Every model in the product's own dialect; in the others those that say something new: shared heads, padded windows.
+SPOKEN: list[tuple[str, Dialect]] = [
+    *((name, "ort") for name in SMALL_MODELS),
+    *((name, dialect) for name in ("grouped", "windowed") for dialect in TENSORRT_DIALECTS),
+]
+
+
+@pytest.fixture(scope="session", params=SPOKEN, ids=lambda spoken: "-".join(spoken))
 def subject(request: pytest.FixtureRequest, folder: Path) -> Subject:
-    return Subject.of(request.param, folder)
+    name, dialect = request.param
+    return Subject.of(name, folder, dialect)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
-from edge_runtime.dialects import Precision
+from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.preprocess import Pixels, pixels_from_picture
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
@@ -42,10 +42,11 @@ class Subject:
     name: str
     folder: Path
     oracle: Oracle
+    dialect: Dialect = "ort"
 
     @classmethod
-    def of(cls, name: str, folder: Path) -> Subject:
-        return cls(name, folder, Oracle(model_from_small(SMALL_MODELS[name], SEED)))
+    def of(cls, name: str, folder: Path, dialect: Dialect = "ort") -> Subject:
+        return cls(name, folder, Oracle(model_from_small(SMALL_MODELS[name], SEED)), dialect)
 
     @property
     def small(self) -> SmallModel:
@@ -55,11 +56,11 @@ class Subject:
         return checkpoint_below(self.folder, self.name, layout)
 
     def bundle(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Bundle:
-        return Bundle.open(bundle_below(self.folder, self.name, precision, layout))
+        return Bundle.open(bundle_below(self.folder, self.name, precision, layout, self.dialect))
 
     def opened(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Opened:
         bundle = self.bundle(precision, layout)
-        return Opened(bundle, OrtBackend(bundle, threads=1))
+        return Opened(bundle, OrtBackend(bundle, threads=1, dialect=self.dialect))
 
 
 def session_folder(factory: pytest.TempPathFactory) -> Path:
@@ -78,12 +79,16 @@ def checkpoint_below(folder: Path, name: str, layout: LayoutName = "transformers
 
 
 def bundle_below(
-    folder: Path, name: str, precision: Precision = "fp32", layout: LayoutName = "transformers"
+    folder: Path,
+    name: str,
+    precision: Precision = "fp32",
+    layout: LayoutName = "transformers",
+    dialect: Dialect = "ort",
 ) -> Path:
     """Exported once a session, whoever asks: tracing is what these tests spend their time on."""
-    path = folder / f"{name}-{layout}-{precision}"
+    path = folder / f"{name}-{layout}-{precision}-{dialect}"
     if not path.exists():
-        options = ExportOptions(precision=precision, max_context=CONTEXT)
+        options = ExportOptions(dialects=(dialect,), precision=precision, max_context=CONTEXT)
         export_bundle(checkpoint_below(folder, name, layout), path, options)
     return path
 

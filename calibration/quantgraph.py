@@ -1,0 +1,184 @@
+"""A graph written anew with the weights of chosen layers as integers; the rest is copied byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+
+from calibration.blocks import Integers, Quantised, Weight, packed_from_int4, quantised_from_weight
+from calibration.datafiles import DataFiles, array_of
+from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
+from calibration.layer import Layer, check_names, layers_from_graph
+from calibration.wiring import Stored, Wiring
+from edge_runtime.dialects import Dialect
+from edge_runtime.errors import EdgeVLError, listed
+
+Quantise = Callable[[str, Weight, Int4 | Int8], Quantised]  # the layer's name, and its weight or a part of it
+Tick = Callable[[int], None]  # bytes of the source's weights
+
+INT4_OPSET = 21  # the first with INT4 and with blocks
+INT4_IR_VERSION = 10
+PACK_ELEMENTS = 8 << 20  # even, so that no byte is shared by two pieces
+
+# What opset 21 changed in these is the list of types they take, which grew; a graph that was right with 20 means
+# the same with 21. A test holds this against ONNX's own schemas for every operator of every dialect.
+WIDENED = frozenset(
+    "Cast Constant ConstantOfShape Identity Pad Reshape Shape Squeeze Transpose Unsqueeze".split()
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one layer, or of one part of a layer that is split."""
+
+    layer: str
+    part: str
+    decision: Decision
+    source_bytes: int
+    bytes: int  # integers and scales
+
+
+@dataclass(frozen=True)
+class QuantisedGraph:
+    """What was written."""
+
+    opset: int
+    outcomes: tuple[Outcome, ...]  # every layer that could have been quantised, in the graph's order
+
+
+def silent(count: int) -> None:
+    """For callers that nobody watches."""
+
+
+def write_quantised_graph(
+    source: Path,
+    target: Path,
+    dialect: Dialect,
+    decisions: Mapping[str, Decision],
+    quantise: Quantise = quantised_from_weight,
+    tick: Tick = silent,
+) -> QuantisedGraph:
+    """Writes the graph `source` to `target`, in another folder, its data files beside it.
+
+    `decisions` are by layer name (`blocks.3.q`); layers it does not name stay float, names that no layer has are
+    an EdgeVLError. A layer whose shape does not allow what was asked for gets the nearest thing that it does
+    allow, and its outcome says so. One weight at a time is in memory, as integers. The same input gives the same
+    bytes.
+    """
+    assert not target.exists() and source.parent != target.parent, "a stage writes beside, never over"
+    model = ir.load(source)
+    layers = layers_from_graph(model.graph)
+    check_names(decisions, layers, source.name)
+    chosen = {
+        layer.weight: (
+            layer,
+            decision_for_shape(decisions.get(layer.name, Float()), layer.rows, layer.columns),
+        )
+        for layer in layers
+    }
+    with DataFiles(target) as files:
+        stored, outcomes = store(model.graph, chosen, files, quantise, tick)
+    wire(model.graph, stored, is_for_ort=dialect == "ort")
+    if any(isinstance(layer.how, Int4) for layer in stored.values()):
+        lift(model, INT4_OPSET, source.name)
+    ir.save(model, target)
+    return QuantisedGraph(opset_of(model), tuple(outcomes))
+
+
+def store(
+    graph: ir.Graph,
+    chosen: Mapping[ir.Value, tuple[Layer, Decision]],
+    files: DataFiles,
+    quantise: Quantise,
+    tick: Tick,
+) -> tuple[dict[ir.Node, Stored], list[Outcome]]:
+    """Moves every tensor to the new data files; tells which nodes are to take integers."""
+    stored: dict[ir.Node, Stored] = {}
+    outcomes = []
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        assert tensor is not None, value.name
+        layer, decision = chosen.get(value, (None, Float()))
+        if layer is not None and not isinstance(decision, Float):
+            entry, size = store_layer(graph, layer, decision, files, quantise)
+            stored |= dict.fromkeys(layer.nodes, entry)
+            outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, size))
+        else:
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = files.copy(tensor)
+            if layer is not None:
+                outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, tensor.nbytes))
+        tick(tensor.nbytes)
+    return stored, outcomes
+
+
+def store_layer(
+    graph: ir.Graph, layer: Layer, how: Int4 | Int8, files: DataFiles, quantise: Quantise
+) -> tuple[Stored, int]:
+    quantised = quantise(layer.name, array_of(layer.tensor), how)
+    block = how.block if isinstance(how, Int4) else None
+    assert quantised.integers.shape == (layer.rows, layer.columns) and quantised.block == block
+    dtype = ir.DataType.INT4 if isinstance(how, Int4) else ir.DataType.INT8
+    shape, scales = quantised.integers.shape, quantised.scales
+    pieces = packed_pieces(quantised.integers) if isinstance(how, Int4) else iter([quantised.integers])
+    weight = files.add(f"{layer.name}.weight{layer.part}", dtype, shape, pieces)
+    scale = files.add(f"{layer.name}.scales{layer.part}", layer.dtype, scales.shape, [scales])
+    del graph.initializers[layer.weight.name or ""]
+    integers, steps = initializer(graph, weight), initializer(graph, scale)
+    return Stored(layer.name, how, integers, steps), (weight.length or 0) + (scale.length or 0)
+
+
+def packed_pieces(integers: Integers) -> Iterator[npt.NDArray[Any]]:
+    flat = integers.reshape(-1)
+    for start in range(0, flat.size, PACK_ELEMENTS):
+        yield packed_from_int4(flat[start : start + PACK_ELEMENTS])
+
+
+def initializer(graph: ir.Graph, tensor: ir.ExternalTensor) -> ir.Value:
+    value = ir.Value(
+        name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def wire(graph: ir.Graph, stored: Mapping[ir.Node, Stored], is_for_ort: bool) -> None:
+    wiring = Wiring(graph, is_for_ort)
+    for node in list(graph):
+        if node in stored:
+            wiring.lead(node, stored[node])
+
+
+def opset_of(model: ir.Model) -> int:
+    opset = model.opset_imports.get("")
+    assert opset is not None, "a bundle's graph names its operator set"
+    return opset
+
+
+def lift(model: ir.Model, opset: int, where: str) -> None:
+    """Raises the opset, or an EdgeVLError if that would give an operator another meaning."""
+    if opset_of(model) >= opset:
+        return
+    used = {node.op_type for node in model.graph.all_nodes() if node.domain == ""}
+    changed = {
+        name for name in used - WIDENED if version_of(name, opset_of(model)) != version_of(name, opset)
+    }
+    changed -= {"DequantizeLinear", "QuantizeLinear"}  # they gained attributes that do nothing unless given
+    if changed:
+        what, why = f"{where} cannot have INT4 weights", f"opset {opset} changed {listed(sorted(changed))}"
+        raise EdgeVLError("EVL-QUANT-OPSET", what, why, "choose INT8 or float for this graph")
+    model.graph.opset_imports[""] = opset
+    model.ir_version = max(model.ir_version or 0, INT4_IR_VERSION)
+
+
+def version_of(operator: str, opset: int) -> int:
+    """The opset that last changed the operator; 0 for what is not ONNX's own, as ORT's SimplifiedLayerNormalization."""
+    if not onnx.defs.has(operator, opset, ""):
+        return 0
+    return onnx.defs.get_schema(operator, opset, "").since_version

@@ -1,0 +1,65 @@
+"""The `trt10` spelling: plain operators, opset 20, in the shapes that TensorRT 10.3 and later fuse by themselves."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from export.dialects.rotary import rope_rows
+from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
+
+
+class Trt10Spelling(Eager):
+    """Products and softmax apart; the cache is one selection between old rows and new ones."""
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        out = attended(q * scale, k.transpose(1, 2), padded(v, q.shape[-1]).transpose(1, 2), None)
+        return out[..., : v.shape[-1]].flatten(2)
+
+    def cached_attention(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        past_key: Tensor,
+        past_value: Tensor,
+        write_index: Tensor,
+        rope: Rope,
+    ) -> Cached:
+        steps, capacity = q.shape[1], past_key.shape[2]
+        cos, sin = rope_rows(rope, write_index, steps)
+        q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+        age = (
+            torch.arange(capacity, device=q.device) - write_index[:, None]
+        )  # (B, C): the row's token of this call
+        key, value = (
+            written(past, new.transpose(1, 2), age, steps) for past, new in ((past_key, k), (past_value, v))
+        )
+        is_visible = age[:, None, None, :] <= torch.arange(steps, device=q.device)[:, None]  # (B, 1, S, C)
+        groups = q.shape[2] // k.shape[2]
+        out = attended(q * q.shape[3] ** -0.5, repeated(key, groups), repeated(value, groups), is_visible)
+        return out.flatten(2), key, value
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, is_visible: Tensor | None) -> Tensor:
+    """q (B, S, H, D) already scaled, k and v (B, H, T, D) -> (B, S, H, D); the softmax is taken in fp32."""
+    scores = (q.transpose(1, 2) @ k.transpose(2, 3)).float()
+    if is_visible is not None:
+        scores = torch.where(is_visible, scores, torch.finfo(q.dtype).min)
+    return (scores.softmax(-1).to(q.dtype) @ v).transpose(1, 2)
+
+
+def padded(v: Tensor, width: int) -> Tensor:
+    """The fused kernel wants one head size for all three."""
+    return F.pad(v, (0, width - v.shape[-1])) if width > v.shape[-1] else v
+
+
+def written(past: Tensor, new: Tensor, age: Tensor, steps: int) -> Tensor:
+    """`past` (B, H, C, D) with `new` (B, H, S, D) in the rows whose age (B, C) is 0 to S-1.
+
+    A scatter would be several transposes of the whole cache, and with a reduction 10.3 refuses it.
+    """
+    is_new = (age >= 0) & (age < steps)
+    rows = age.clamp(0, steps - 1)[:, None, :, None].expand(-1, past.shape[1], -1, past.shape[3])
+    return torch.where(is_new[:, None, :, None], new.gather(2, rows), past)

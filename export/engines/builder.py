@@ -1,0 +1,88 @@
+"""One build, inside the process that was started for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.memory import memory_of_tree, peak_resident_mib
+from export.engines.library import Library
+from export.engines.log import BuildLog, logger_for
+from export.engines.network import (
+    NoMemoryError,
+    add_profiles,
+    check_profiles,
+    inputs_of,
+    let_attention_decompose,
+    new_network,
+    parse_graph,
+)
+from export.engines.planfile import write_plan
+from export.engines.request import BuildReport, BuildRequest
+
+
+def build_plan(library: Library, request: BuildRequest) -> BuildReport:
+    """Leaves the plan at `request.plan`. EVL-BUILD-PARSE, -SHAPES or -FAILED; NoMemoryError; WriteRefusedError.
+
+    Only the first logger of a process is heard: do not call it twice in one.
+    """
+    log = BuildLog()
+    logger = logger_for(log, library.module)
+    begun = time.monotonic()
+    builder = library.module.Builder(logger)
+    network = new_network(library, builder)
+    parser = parse_graph(library, network, logger, log, request)
+    check_profiles(request.profiles, inputs_of(network), request.role)
+    let_attention_decompose(library, network)
+    parsed = time.monotonic()
+    config = config_for(library, builder, request)
+    if not write_plan(library.module, builder, network, config, Path(request.plan)):
+        raise failure_of(library, log, request)
+    built = time.monotonic()
+    del parser  # it holds the file's weights: the network points into them until here
+    return report(library, request, network, log, parsed - begun, built - parsed)
+
+
+def config_for(library: Library, builder: Any, request: BuildRequest) -> Any:
+    config = builder.create_builder_config()
+    config.profiling_verbosity = (
+        library.module.ProfilingVerbosity.DETAILED
+    )  # the inspectors read what it leaves
+    if request.workspace_mib is not None:
+        config.set_memory_pool_limit(library.module.MemoryPoolType.WORKSPACE, request.workspace_mib << 20)
+    add_profiles(builder, config, request.profiles)
+    return config
+
+
+def failure_of(library: Library, log: BuildLog, request: BuildRequest) -> Exception:
+    if log.is_about_memory():
+        return NoMemoryError(log.last_words())
+    what = f"{request.role}: {library.title} cannot build {Path(request.onnx).name}"
+    why = log.last_words() or "its log has no error"
+    fix = "build another dialect or precision of this role, or report these lines"
+    return EdgeVLError("EVL-BUILD-FAILED", what, why, fix)
+
+
+def report(
+    library: Library, request: BuildRequest, network: Any, log: BuildLog, parse_s: float, build_s: float
+) -> BuildReport:
+    kinds = Counter(str(network.get_layer(index).type.name) for index in range(network.num_layers))
+    return BuildReport(
+        role=request.role,
+        engine=request.engine,
+        engine_version=".".join(map(str, library.version)),
+        plan=request.plan,
+        plan_bytes=Path(request.plan).stat().st_size,
+        parse_seconds=parse_s,
+        build_seconds=build_s,
+        peak_held_mib=memory_of_tree(os.getpid()).held_mib,
+        peak_resident_mib=peak_resident_mib(),
+        activation_bytes=tuple(log.activation_bytes) or None,
+        weight_bytes=log.weight_bytes,
+        layers=dict(sorted(kinds.items())),
+        warnings=tuple(log.warnings),
+    )

@@ -1,0 +1,109 @@
+"""Graphs to plans, one process per build: what the library leaks, prints or crashes on stays there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.memory import MemoryUse, memory_of_tree
+from edge_runtime.publish import staged_file
+from edge_runtime.record import json_from_record, record_from_json
+from export.engines.failures import error_from_death, limit_error
+from export.engines.request import BuildReport, BuildRequest, Outcome, error_from_failure
+
+SAMPLE_S = 0.02
+CHILD = (sys.executable, "-m", "export.engines.child")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a build's process ended, and the most memory that it was seen with."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+    peak: MemoryUse
+    is_over_limit: bool
+
+
+def build_engine(
+    request: BuildRequest, memory_limit_mib: int | None = None, command: Sequence[str] = CHILD
+) -> BuildReport:
+    """The plan appears whole at `request.plan`, which must not exist, or an error says why it does not.
+
+    EVL-BUILD-PARSE, -SHAPES and -FAILED are about the graph, EVL-ENGINE-* about the library, EVL-BUILD-MEMORY and
+    EVL-BUILD-CRASH about the machine. Past `memory_limit_mib` of held memory the build is ended. An interrupt
+    ends it too and leaves nothing behind.
+    """
+    graph = Path(request.onnx).absolute()
+    if not graph.is_file():
+        fix = "check the path, or export this role first"
+        raise EdgeVLError(
+            "EVL-BUILD-PARSE", f"{request.role}: {graph} cannot be read", "it is not a file", fix
+        )
+    with staged_file(Path(request.plan)) as made:
+        asked = dataclasses.replace(request, onnx=str(graph), plan=str(made))
+        ending = ending_of_child(asked, made.parent, memory_limit_mib, command)
+        report = report_from_ending(request.role, ending, memory_limit_mib, made)
+    held_mib = max(report.peak_held_mib, ending.peak.held_mib)
+    resident_mib = max(report.peak_resident_mib, ending.peak.resident_mib)
+    return dataclasses.replace(
+        report, plan=request.plan, peak_held_mib=held_mib, peak_resident_mib=resident_mib
+    )
+
+
+def report_from_ending(role: str, ending: Ending, limit_mib: int | None, made: Path) -> BuildReport:
+    if ending.is_over_limit and limit_mib is not None:
+        raise limit_error(role, limit_mib, ending.peak.held_mib)
+    if ending.status != 0 or not ending.stdout:
+        raise error_from_death(role, ending.status, ending.stderr, ending.peak.held_mib)
+    outcome = record_from_json(Outcome, json.loads(ending.stdout), "the builder's answer")
+    if outcome.failure is not None:
+        raise error_from_failure(outcome.failure)
+    if outcome.refused_write is not None:
+        raise OSError(outcome.refused_write, os.strerror(outcome.refused_write), str(made))
+    assert outcome.report is not None, "an outcome is one of three things"
+    return outcome.report
+
+
+def ending_of_child(
+    request: BuildRequest, folder: Path, limit_mib: int | None, command: Sequence[str]
+) -> Ending:
+    pipe = subprocess.PIPE
+    # It runs in a folder of ours, so that no file of the user's is taken for a module, and finds what we find.
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
+    ) as process:
+        try:
+            return watched(process, json.dumps(json_from_record(request)).encode(), limit_mib)
+        finally:
+            process.kill()
+
+
+def environment() -> dict[str, str]:
+    places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100  ("" is the working folder)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+
+
+def watched(process: subprocess.Popen[bytes], question: bytes, limit_mib: int | None) -> Ending:
+    peak, is_over_limit, waiting = MemoryUse(0.0, 0.0), False, True
+    sent: bytes | None = question
+    while waiting:
+        try:
+            stdout, stderr = process.communicate(sent, SAMPLE_S)
+            waiting = False
+        except subprocess.TimeoutExpired:
+            sent = None  # the pipe has it, or will
+        now = memory_of_tree(process.pid)
+        peak = MemoryUse(max(peak.held_mib, now.held_mib), max(peak.resident_mib, now.resident_mib))
+        if waiting and limit_mib is not None and now.held_mib > limit_mib:
+            is_over_limit = True
+            process.kill()
+    return Ending(process.returncode, stdout, stderr.decode(errors="replace"), peak, is_over_limit)

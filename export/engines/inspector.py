@@ -1,0 +1,185 @@
+"""What the engine library made of a graph: which attention was fused, which products run on which types."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_runtime.errors import EdgeVLError
+from export.engines.listing import Listing, ListingError, Operation, listings_in
+
+ATTENTION = re.compile(r"_?(gemm|gemv|fused)\w*_mha\w*")
+PRODUCTS: dict[str, Literal["matmul", "convolution"]] = {
+    "fully_connected": "matmul",
+    "corrltn": "convolution",
+}
+FUSION = "runtime_fusion"
+KERNELS = {*PRODUCTS, FUSION, "function"}
+QUANTISED = {"int4", "int8", "fp4", "fp8"}
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product or convolution: the types its operands are stored in, the ONNX nodes it computes.
+
+    `is_compiled_on_device` ones are fused with what stands around them, such as the unpacking of 4-bit weights.
+    """
+
+    kind: Literal["matmul", "convolution"]
+    left: str
+    right: str
+    layers: tuple[str, ...]
+    is_compiled_on_device: bool
+
+    @property
+    def types(self) -> str:
+        return f"{self.left} x {self.right}"
+
+
+@dataclass(frozen=True)
+class ProfileReport:
+    """One profile of a plan. Whatever a source cannot tell is None, never an empty count.
+
+    `attention` counts fused attention kernels by name; `constant_bytes` adds up constants by type: weights that
+    profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind.
+    """
+
+    index: int
+    accelerators: tuple[str, ...] | None
+    attention: dict[str, int] | None
+    products: tuple[Product, ...] | None
+    constant_bytes: dict[str, int] | None
+    activation_bytes: int | None
+    kernels: int | None
+
+    def products_by_types(self) -> dict[str, int] | None:
+        """How many of each, as in {"int8 x int8": 144, "half x half": 2}."""
+        if self.products is None:
+            return None
+        return dict(sorted(Counter(product.types for product in self.products).items()))
+
+    def layers_left_in(self, kind: str) -> tuple[str, ...] | None:
+        """ONNX nodes whose product has both operands in this type: "float", "half", "bf16"."""
+        if self.products is None:
+            return None
+        left = [product for product in self.products if product.left == product.right == kind]
+        return tuple(layer for product in left for layer in product.layers)
+
+    def fused_attention(self) -> int | None:
+        return None if self.attention is None else sum(self.attention.values())
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """A plan by profile. `source` is who told it: the listings in the file, or the library's engine inspector."""
+
+    source: Literal["listing", "inspector"]
+    plan_bytes: int
+    profiles: tuple[ProfileReport, ...]
+
+
+def report_from_plan(path: Path) -> PlanReport:
+    """Read from the plan itself, without a GPU and without the engine library, a few pages at a time.
+
+    EVL-PLAN-LISTING where the file has no listings, or none of the kind we know: other versions write others.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            plan_bytes, parts = len(data), parts_from(listings_in(data))
+        reports = [profile_report(index, parts) for index in sorted({main.profile for main, _ in parts})]
+    except OSError as fault:
+        fix = "check the path and its permissions"
+        raise EdgeVLError("EVL-FILE", f"{path} cannot be read", f"{fault.strerror}", fix) from fault
+    except (ListingError, ValueError) as fault:  # an empty file cannot be mapped: ValueError
+        raise listing_error(path, str(fault)) from fault
+    if not reports:
+        raise listing_error(path, "there is none in the file")
+    return PlanReport("listing", plan_bytes, tuple(reports))
+
+
+def listing_error(path: Path, why: str) -> EdgeVLError:
+    what = f"{path.name} has no listing that can be read"
+    fix = "build it with TensorRT-RTX 1.7.1 and detailed profiling, or inspect it on a machine with its GPU"
+    return EdgeVLError("EVL-PLAN-LISTING", what, why, fix)
+
+
+Part = tuple[Listing, list[Listing]]
+
+
+def parts_from(listings: Iterable[Listing]) -> list[Part]:
+    """Each part with the listings of its fusions, which follow it in the order of their numbers."""
+    parts: list[Part] = []
+    for listing in listings:
+        if not listing.is_for_device:
+            parts.append((listing, []))
+        elif parts:
+            parts[-1][1].append(listing)
+        else:
+            raise ListingError("a fusion stands before the part it belongs to")
+    return parts
+
+
+def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
+    parts = [part for part in every if part[0].profile == index]
+    constants: Counter[str] = Counter()
+    for listing in (each for main, fusions in parts for each in (main, *fusions)):
+        for tensor in listing.tensors.values():
+            constants[tensor.type] += tensor.constant_bytes
+    operations = [operation for main, _ in parts for operation in main.operations]
+    names = [operation.name for operation in operations if operation.kind == "function"]
+    attention = Counter(name for name in names if ATTENTION.fullmatch(name))
+    return ProfileReport(
+        index=index,
+        accelerators=tuple(sorted({each for main, _ in parts for each in main.accelerators})),
+        attention=dict(sorted(attention.items())),
+        products=tuple(product for part in parts for product in products_of(part)),
+        constant_bytes={kind: size for kind, size in sorted(constants.items()) if size},
+        # How the memory of several parts is shared, the listing does not tell.
+        activation_bytes=parts[0][0].activation_bytes if len(parts) == 1 else None,
+        kernels=sum(operation.kind in KERNELS for operation in operations),
+    )
+
+
+def products_of(part: Part) -> Iterator[Product]:
+    main, fusions = part
+    numbers = {operation.binary for operation in main.operations if operation.kind == FUSION}
+    if numbers != set(range(len(fusions))):
+        raise ListingError(f"a part has {len(fusions)} listings of fusions and speaks of {len(numbers)}")
+    for operation in main.operations:
+        if operation.kind in PRODUCTS:
+            yield product_from(main, operation, operation.layers, is_compiled_on_device=False)
+        elif operation.kind == FUSION and operation.binary is not None:
+            yield from fused_products(operation, fusions[operation.binary])
+
+
+def fused_products(fusion: Operation, listing: Listing) -> Iterator[Product]:
+    inner = [operation for operation in listing.operations if operation.kind in PRODUCTS]
+    for operation in inner:
+        # The outer line also names what is fused with the product; with two of them it cannot tell which.
+        layers = fusion.layers if len(inner) == 1 else operation.layers
+        yield product_from(listing, operation, layers, is_compiled_on_device=True)
+
+
+def product_from(
+    listing: Listing, operation: Operation, layers: tuple[str, ...], is_compiled_on_device: bool
+) -> Product:
+    if len(operation.inputs) < 2:
+        raise ListingError(f"{operation.name} has fewer than two operands")
+    left, right = (
+        stored_type(listing, name) if is_compiled_on_device else listing.type_of(name)
+        for name in operation.inputs[:2]
+    )
+    return Product(PRODUCTS[operation.kind], left, right, layers, is_compiled_on_device)
+
+
+def stored_type(listing: Listing, name: str) -> str:
+    """Inside a fusion the unpacked weights are in no memory: what counts is what they are unpacked from."""
+    makers = [operation for operation in listing.operations if name in operation.outputs]
+    sources = {listing.type_of(source) for maker in makers for source in maker.inputs}
+    packed = sorted(sources & QUANTISED)
+    return packed[0] if packed else listing.type_of(name)

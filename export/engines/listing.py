@@ -1,0 +1,147 @@
+"""The readable listings inside a plan of TensorRT-RTX: what each compiled part computes, on what types.
+
+NVIDIA does not document them. They were read in plans of TensorRT-RTX 1.7.1.116 and are taken at their word only
+where their shape is exactly the known one. Each stands behind the mark NLYM, a version, and its length in bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARK, HEADER, OPENING = b"NLYM", struct.Struct("<4sIQ"), b"header {\n"
+SECTION = re.compile(r"^(\w+) \{$")
+FIELD = re.compile(r"^  (\w+)=\{ ")
+NAME = re.compile(r" name=(?:\"([^\"]*)\"|(\S+))")
+CONSTANT = re.compile(r" const_payload_size=(\d+) ")
+TYPE = re.compile(r" type=(\w+) \}$")
+INPUTS = re.compile(r" (?:input|input_args)=\{((?: |\"[^\"]*\")*)\}")
+OUTPUTS = re.compile(r" (?:output|output_args)=\{((?: |\"[^\"]*\")*)\}")
+BINARY = re.compile(r" binary ?= ?(\d+)")
+LAYERS = re.compile(r" layers=\"([^\"]*)\"")
+QUOTED = re.compile(r"\"([^\"]*)\"")
+ACCELERATORS = re.compile(r"^  accelerators=\{([^}]*)\}$")
+REGION = re.compile(r"^  region = \{ .* ?size=(\d+) .*\btype=user place=accelerator\b")
+PROFILE = re.compile(r" \[profile (\d+)\]")
+LAYER = "[ONNX Layer: "
+
+
+class ListingError(Exception):
+    """The bytes are not a listing as we know it."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    type: str
+    constant_bytes: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of a program. `binary` numbers compiled kernels of one kind within their listing."""
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[str, ...]
+    binary: int | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One compiled part. Those whose accelerator is "*" are compiled on the device, inside the part before them."""
+
+    accelerators: tuple[str, ...]
+    profile: int
+    activation_bytes: int
+    tensors: dict[str, Tensor]
+    operations: tuple[Operation, ...]
+
+    @property
+    def is_for_device(self) -> bool:
+        return self.accelerators == ("*",)
+
+    def type_of(self, name: str) -> str:
+        if name not in self.tensors:
+            raise ListingError(f"the tensor {name} is used and not described")
+        return self.tensors[name].type
+
+
+def listings_in(data: mmap.mmap) -> Iterator[Listing]:
+    """In the order of the file; raises ListingError where one is cut off or unlike those we know."""
+    position = 0
+    while (found := data.find(MARK, position)) >= 0:
+        start = found + HEADER.size
+        position = found + len(MARK)
+        if data[start : start + len(OPENING)] != OPENING:
+            continue  # four bytes of a weight
+        _, _, size = HEADER.unpack(data[found:start])
+        text = data[start : start + size]
+        if len(text) != size or not text.endswith(b"}\n"):
+            raise ListingError(f"the listing at byte {found} is cut off")
+        yield listing_from_text(text.decode("utf-8", "replace"))
+        position = start + size
+
+
+def listing_from_text(text: str) -> Listing:
+    section, header, tensors, operations = "", [], {}, []
+    for line in text.split("\n"):
+        if opened := SECTION.match(line):
+            section = opened[1]
+        elif section == "header":
+            header.append(line)
+        elif section == "descriptors":
+            tensors.update(tensor_from_line(line))
+        elif section == "main" and (field := FIELD.match(line)):
+            operations.append(operation_from_line(field[1], line))
+    accelerators = [found[1].split() for line in header if (found := ACCELERATORS.match(line))]
+    if len(accelerators) != 1 or not operations:
+        raise ListingError("a listing names no accelerator or no operation")
+    profiles = {int(number) for line in header for number in PROFILE.findall(line)} or {0}
+    if len(profiles) != 1:
+        raise ListingError(f"one listing is for the profiles {sorted(profiles)}")
+    sizes = [int(found[1]) for line in header if (found := REGION.match(line))]
+    return Listing(tuple(accelerators[0]), profiles.pop(), sum(sizes), tensors, tuple(operations))
+
+
+def tensor_from_line(line: str) -> dict[str, Tensor]:
+    if not FIELD.match(line):
+        return {}
+    kind, size = TYPE.search(line), CONSTANT.search(line)
+    if kind is None:
+        raise ListingError(f"a tensor without a type: {line[:100]}")
+    return {name_in(line): Tensor(kind[1], int(size[1]) if size else 0)}
+
+
+def operation_from_line(kind: str, line: str) -> Operation:
+    binary, layers = BINARY.search(line), LAYERS.search(line)
+    return Operation(
+        kind=kind,
+        name=name_in(line),
+        inputs=names_in(INPUTS, line),
+        outputs=names_in(OUTPUTS, line),
+        layers=layers_from_text(layers[1]) if layers else (),
+        binary=int(binary[1]) if binary else None,
+    )
+
+
+def name_in(line: str) -> str:
+    found = NAME.search(line)
+    if found is None:
+        raise ListingError(f"a line without a name: {line[:100]}")
+    return found[1] or found[2]
+
+
+def names_in(pattern: re.Pattern[str], line: str) -> tuple[str, ...]:
+    found = pattern.search(line)
+    return tuple(QUOTED.findall(found[1])) if found else ()
+
+
+def layers_from_text(text: str) -> tuple[str, ...]:
+    """Names of ONNX nodes: each in a bracket of its own, apart by an unprintable byte."""
+    parts = re.split(r"[\x1e\x1f]", text)
+    return tuple(part[len(LAYER) : -1] for part in parts if part.startswith(LAYER))

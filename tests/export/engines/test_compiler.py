@@ -1,0 +1,199 @@
+"""Real builds, one small graph of every kind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edge_runtime.errors import EdgeVLError
+from export.engines.compiler import build_engine
+from export.engines.inspector import report_from_plan
+from export.engines.request import BuildReport, BuildRequest
+from export.engines.shapes import Profile, ShapeRange
+from tests.export.engines import graphs
+from tests.export.engines.conftest import Workshop
+
+
+def refused(request: BuildRequest) -> EdgeVLError:
+    with pytest.raises(EdgeVLError) as caught:
+        build_engine(request)
+    folder = Path(request.plan).parent
+    assert [path.name for path in folder.iterdir() if path.suffix != ".onnx"] == []
+    return caught.value
+
+
+def test_a_report_says_what_was_built_and_what_it_cost(workshop: Workshop) -> None:
+    report = workshop.built("product", graphs.product, graphs.rows()).report
+    assert (report.role, report.engine) == ("product", "tensorrt-rtx")
+    assert report.engine_version.startswith("1.")
+    assert report.plan_bytes == Path(report.plan).stat().st_size > graphs.WIDTH**2 * 2
+    assert report.build_seconds > report.parse_seconds > 0
+    assert 20 < report.peak_held_mib < report.peak_resident_mib < 2000
+    assert report.layers == {"CONSTANT": 1, "MATRIX_MULTIPLY": 1}
+
+
+def test_the_log_tells_the_memory_of_every_profile(workshop: Workshop) -> None:
+    profiles = (graphs.rows("many"), graphs.rows("one", most=1))
+    report = workshop.built("two_profiles", graphs.product, *profiles).report
+    assert report.activation_bytes is not None
+    assert len(report.activation_bytes) == 2
+    assert report.weight_bytes is not None
+    assert report.weight_bytes >= graphs.WIDTH**2 * 2
+
+
+def test_nothing_but_the_plan_is_left_beside_the_graph(product: BuildRequest, rtx: None) -> None:
+    build_engine(product)
+    assert sorted(os.listdir(Path(product.plan).parent)) == ["product.onnx", "product.plan"]
+
+
+def test_a_plan_that_exists_is_never_replaced(product: BuildRequest) -> None:
+    Path(product.plan).write_bytes(b"precious")
+    with pytest.raises(EdgeVLError) as caught:
+        build_engine(product)
+    assert caught.value.code == "EVL-OUT-EXISTS"
+    assert Path(product.plan).read_bytes() == b"precious"
+
+
+def test_relative_paths_mean_the_callers_folder(
+    product: BuildRequest, monkeypatch: pytest.MonkeyPatch, rtx: None
+) -> None:
+    monkeypatch.chdir(Path(product.onnx).parent)
+    report = build_engine(replace(product, onnx="product.onnx", plan="here.plan"))
+    assert report.plan == "here.plan"
+    assert Path("here.plan").is_file()
+
+
+def test_a_module_of_the_users_folder_is_not_taken_for_ours(
+    product: BuildRequest, monkeypatch: pytest.MonkeyPatch, rtx: None
+) -> None:
+    folder = Path(product.onnx).parent
+    (folder / "export.py").write_text("raise SystemExit('the wrong export')\n")
+    monkeypatch.chdir(folder)
+    assert build_engine(product).plan_bytes > 0
+
+
+def test_a_workspace_limit_reaches_the_builder(product: BuildRequest, rtx: None) -> None:
+    assert build_engine(replace(product, workspace_mib=64)).plan_bytes > 0
+
+
+def layers_of(report: BuildReport) -> set[str]:
+    return set(report.layers)
+
+
+def test_the_cache_is_updated_in_place_by_a_layer_of_its_own(workshop: Workshop) -> None:
+    profiles = graphs.cache_profile("prefill", 16), graphs.cache_profile("decode", 1)
+    report = workshop.built("cache", graphs.cached_attention, *profiles).report
+    assert report.layers["KV_CACHE_UPDATE"] == 2
+    assert report.layers["ATTENTION_INPUT"] == 1
+
+
+def test_attention_without_a_fused_kernel_is_built_of_parts(workshop: Workshop) -> None:
+    built = workshop.built(
+        "float_attention", lambda path: graphs.attention(path, graphs.FLOAT), graphs.tokens_profile()
+    )
+    assert "ATTENTION_INPUT" in layers_of(built.report)
+    assert built.plan.profiles[0].fused_attention() == 0
+
+
+def test_a_masked_float_cache_is_built_too(workshop: Workshop) -> None:
+    built = workshop.built(
+        "float_cache",
+        lambda path: graphs.cached_attention(path, kind=graphs.FLOAT),
+        graphs.cache_profile("prefill", 16),
+    )
+    assert built.report.layers["KV_CACHE_UPDATE"] == 2
+
+
+def open_cache(folder: Path) -> BuildRequest:
+    graph = graphs.cached_attention(folder / "open.onnx", capacity="capacity")
+    profiles = (graphs.cache_profile("prefill", 16),)
+    return BuildRequest("decoder", "tensorrt-rtx", str(graph), str(folder / "open.plan"), profiles)
+
+
+def test_a_cache_of_open_capacity_is_refused_in_the_parsers_words(tmp_path: Path, rtx: None) -> None:
+    error = refused(open_cache(tmp_path))
+    assert error.code == "EVL-BUILD-PARSE"
+    assert "keep_k" in error.why
+    assert "must have a static sequence length dimension" in error.why
+    assert "cudaError" not in error.why
+
+
+def test_a_fixed_shape_closes_the_capacity(tmp_path: Path, rtx: None) -> None:
+    cache = (-1, graphs.HEADS, graphs.CAPACITY, graphs.HEAD_DIM)
+    fixed = {"past_k": cache, "past_v": cache, "mask": (-1, graphs.CAPACITY)}
+    report = build_engine(replace(open_cache(tmp_path), fixed_shapes=fixed))
+    assert report.layers["KV_CACHE_UPDATE"] == 2
+    assert report_from_plan(Path(report.plan)).profiles[0].fused_attention() == 1
+
+
+def test_weights_beside_the_graph_are_found_whether_its_shapes_are_fixed_or_not(
+    product: BuildRequest, rtx: None
+) -> None:
+    graph = Path(product.onnx)
+    model = onnx.load(graph)
+    graph.unlink()
+    onnx.save(model, graph, save_as_external_data=True, location="product.data", size_threshold=0)
+    request = replace(product, profiles=(), fixed_shapes={"x": (8, -1)}, plan=product.plan + ".fixed")
+    for each in (product, request):
+        assert build_engine(each).plan_bytes > graphs.WIDTH**2 * 2
+
+
+def test_lost_weights_are_named_in_the_parsers_words(product: BuildRequest, rtx: None) -> None:
+    graph = Path(product.onnx)
+    model = onnx.load(graph)
+    graph.unlink()
+    onnx.save(model, graph, save_as_external_data=True, location="product.data", size_threshold=0)
+    graph.with_name("product.data").unlink()
+    error = refused(product)
+    assert error.code == "EVL-BUILD-PARSE"
+    assert "Failed to import initializer: w" in error.why
+
+
+def test_an_unsupported_operator_is_named_with_its_role_and_node(tmp_path: Path, rtx: None) -> None:
+    graph = graphs.unsupported(tmp_path / "decoder.onnx")
+    error = refused(BuildRequest("decoder", "tensorrt-rtx", str(graph), str(tmp_path / "decoder.plan")))
+    assert (error.code, error.exit_status) == ("EVL-BUILD-PARSE", 2)
+    assert "decoder" in error.what
+    assert "node 1 'block_0_attention' (GroupQueryAttention)" in error.why
+    assert "scale is invalid" in error.why
+
+
+def test_what_the_builder_refuses_is_told_in_its_own_words(tmp_path: Path, rtx: None) -> None:
+    graph = graphs.unbuildable(tmp_path / "decoder.onnx")
+    error = refused(BuildRequest("decoder", "tensorrt-rtx", str(graph), str(tmp_path / "decoder.plan")))
+    assert (error.code, error.exit_status) == ("EVL-BUILD-FAILED", 2)
+    assert "K exceeds the maximum value" in error.why
+    assert "cudaError" not in error.why
+
+
+def test_bytes_that_hold_no_graph_are_refused(product: BuildRequest, rtx: None) -> None:
+    # The library's parser says that it has read this file.
+    Path(product.onnx).write_bytes(b"hello world junk")
+    error = refused(product)
+    assert error.code == "EVL-BUILD-PARSE"
+    assert "no graph" in error.why
+
+
+def test_a_graph_that_is_not_there_is_refused_before_a_process_starts(product: BuildRequest) -> None:
+    error = refused(replace(product, onnx=product.onnx + ".gone.onnx"))
+    assert error.code == "EVL-BUILD-PARSE"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "words"),
+    [
+        ((), "there is no profile: x [-1, 256]"),
+        ((Profile("p", {"z": ShapeRange((1,), (1,), (1,))}),), "names z; the inputs are x [-1, 256]"),
+        ((Profile("p", {"x": ShapeRange((1, 8), (1, 8), (1, 8))}),), "the graph has [-1, 256]"),
+    ],
+)
+def test_profiles_that_do_not_fit_the_graph_are_refused(
+    product: BuildRequest, profiles: tuple[Profile, ...], words: str, rtx: None
+) -> None:
+    error = refused(replace(product, profiles=profiles))
+    assert (error.code, error.exit_status) == ("EVL-BUILD-SHAPES", 2)
+    assert words in error.why
