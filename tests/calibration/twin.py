@@ -1,0 +1,71 @@
+"""Quantising, one number at a time: slow and obvious."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def scale_at_least(step: Fraction, dtype: np.dtype[Any]) -> np.floating[Any]:
+    """The least positive number of the type that is not below `step`, as far as fp32 tells."""
+    wanted = np.float32(float(step))
+    least = np.finfo(np.float16).smallest_subnormal if dtype == np.float16 else np.finfo(np.float32).tiny
+    scale = dtype.type(wanted)
+    if np.float32(scale) < wanted:
+        scale = np.nextafter(scale, dtype.type(math.inf))
+    return max(scale, dtype.type(least))
+
+
+def int4_twin(weight: Array, block: int) -> tuple[Array, Array]:
+    rows, columns = weight.shape
+    integers = np.zeros((rows, columns), np.int8)
+    scales = np.zeros((rows // block, columns), weight.dtype)
+    for column in range(columns):
+        for start in range(0, rows, block):
+            values = [weight[row, column] for row in range(start, start + block)]
+            above = np.float32(max(values)) / np.float32(7.5)
+            below = np.float32(min(values)) / np.float32(-8.5)
+            scale = scale_at_least(Fraction(float(max(above, below, np.float32(0)))), weight.dtype)
+            scales[start // block, column] = scale
+            for row, value in enumerate(values, start):
+                integers[row, column] = nearest(value, scale, -8, 7)
+    return integers, scales
+
+
+def int8_twin(weight: Array) -> tuple[Array, Array]:
+    rows, columns = weight.shape
+    integers = np.zeros((rows, columns), np.int8)
+    scales = np.zeros(columns, weight.dtype)
+    for column in range(columns):
+        largest = np.float32(max(abs(value) for value in weight[:, column])) / np.float32(127)
+        scales[column] = scale_at_least(Fraction(float(largest)), weight.dtype)
+        for row in range(rows):
+            integers[row, column] = nearest(weight[row, column], scales[column], -127, 127)
+    return integers, scales
+
+
+def nearest(value: np.floating[Any], scale: np.floating[Any], lowest: int, highest: int) -> int:
+    quotient = float(np.float32(value) / np.float32(scale))
+    return min(max(round(quotient), lowest), highest)  # halves go to the even neighbour
+
+
+def dequantised_twin(integers: Array, scales: Array) -> Array:
+    rows, columns = integers.shape
+    weight = np.zeros((rows, columns), scales.dtype)
+    for row in range(rows):
+        for column in range(columns):
+            scale = scales[column] if scales.ndim == 1 else scales[row * scales.shape[0] // rows, column]
+            weight[row, column] = np.float32(integers[row, column]) * np.float32(scale)
+    return weight
+
+
+def packed_twin(integers: Array) -> bytes:
+    halves = [int(value) % 16 for value in integers.reshape(-1)]
+    halves += [0] * (len(halves) % 2)
+    return bytes(low + 16 * high for low, high in zip(halves[::2], halves[1::2], strict=True))
