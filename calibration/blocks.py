@@ -69,7 +69,7 @@ def int4_from_weight(name: str, weight: Weight, block: int) -> Quantised:
         blocks = weight[part].astype(np.float32).reshape(-1, block, columns)
         low, high = extremes(name, blocks, axis=1)
         steps = np.maximum(high / INT4_REACH_ABOVE, low / -INT4_REACH_BELOW)
-        found = scales_from_steps(steps, weight.dtype)
+        found = scales_from_steps(steps, weight.dtype, -INT4_LOWEST)
         scales[part.start // block : part.stop // block] = found
         rounded = rounded_in_place(blocks, found[:, None], INT4_LOWEST, INT4_HIGHEST)
         integers[part] = rounded.reshape(-1, columns)
@@ -82,7 +82,7 @@ def int8_from_weight(name: str, weight: Weight) -> Quantised:
     for part in row_chunks(rows, columns):
         low, high = extremes(name, weight[part].astype(np.float32), axis=0)
         largest = np.maximum(largest, np.maximum(high, -low))
-    scales = scales_from_steps(largest / np.float32(INT8_LIMIT), weight.dtype)
+    scales = scales_from_steps(largest / np.float32(INT8_LIMIT), weight.dtype, INT8_LIMIT)
     integers = np.empty((rows, columns), np.int8)
     for part in row_chunks(rows, columns):
         values = weight[part].astype(np.float32)
@@ -109,15 +109,22 @@ def extremes(name: str, values: Floats, axis: int) -> tuple[Floats, Floats]:
     return low, high
 
 
-def scales_from_steps(steps: npt.ArrayLike, dtype: np.dtype[Any]) -> Weight:
-    """Rounded up to `dtype`, so that what the steps cover stays covered, and never zero."""
+def scales_from_steps(steps: npt.ArrayLike, dtype: np.dtype[Any], largest: int) -> Weight:
+    """Rounded up to `dtype`, so that what the steps cover stays covered, and never zero.
+
+    Nor is a scale so wide that the integer `largest` times it overflows the type.
+    """
     exact = np.asarray(steps, np.float32)
-    with np.errstate(under="ignore"):
+    limit = float(np.finfo(dtype).max) / largest
+    most = dtype.type(limit)
+    if float(most) > limit:
+        most = np.nextafter(most, dtype.type(0))
+    with np.errstate(under="ignore", over="ignore"):
         scales = exact.astype(dtype)
     is_short = scales.astype(np.float32) < exact
     above = np.nextafter(scales, dtype.type(np.inf))
     least = dtype.type(LEAST_SCALES[dtype])
-    enough: Weight = np.maximum(np.where(is_short, above, scales), least)
+    enough: Weight = np.clip(np.where(is_short, above, scales), least, most)
     return enough
 
 

@@ -8,29 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-import onnx
 import onnx_ir as ir
 
 from calibration.blocks import Integers, Quantised, Weight, packed_from_int4, quantised_from_weight
 from calibration.datafiles import DataFiles, array_of
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
 from calibration.layer import Layer, check_names, layers_from_graph
+from calibration.opset import INT4_OPSET, lift, opset_of
 from calibration.wiring import Stored, Wiring
 from edge_runtime.dialects import Dialect
-from edge_runtime.errors import EdgeVLError, listed
 
 Quantise = Callable[[str, Weight, Int4 | Int8], Quantised]  # the layer's name, and its weight or a part of it
 Tick = Callable[[int], None]  # bytes of the source's weights
 
-INT4_OPSET = 21  # the first with INT4 and with blocks
-INT4_IR_VERSION = 10
 PACK_ELEMENTS = 8 << 20  # even, so that no byte is shared by two pieces
-
-# What opset 21 changed in these is the list of types they take, which grew; a graph that was right with 20 means
-# the same with 21. A test holds this against ONNX's own schemas for every operator of every dialect.
-WIDENED = frozenset(
-    "Cast Constant ConstantOfShape Identity Pad Reshape Shape Squeeze Transpose Unsqueeze".split()
-)
 
 
 @dataclass(frozen=True)
@@ -153,32 +144,3 @@ def wire(graph: ir.Graph, stored: Mapping[ir.Node, Stored], is_for_ort: bool) ->
     for node in list(graph):
         if node in stored:
             wiring.lead(node, stored[node])
-
-
-def opset_of(model: ir.Model) -> int:
-    opset = model.opset_imports.get("")
-    assert opset is not None, "a bundle's graph names its operator set"
-    return opset
-
-
-def lift(model: ir.Model, opset: int, where: str) -> None:
-    """Raises the opset, or an EdgeVLError if that would give an operator another meaning."""
-    if opset_of(model) >= opset:
-        return
-    used = {node.op_type for node in model.graph.all_nodes() if node.domain == ""}
-    changed = {
-        name for name in used - WIDENED if version_of(name, opset_of(model)) != version_of(name, opset)
-    }
-    changed -= {"DequantizeLinear", "QuantizeLinear"}  # they gained attributes that do nothing unless given
-    if changed:
-        what, why = f"{where} cannot have INT4 weights", f"opset {opset} changed {listed(sorted(changed))}"
-        raise EdgeVLError("EVL-QUANT-OPSET", what, why, "choose INT8 or float for this graph")
-    model.graph.opset_imports[""] = opset
-    model.ir_version = max(model.ir_version or 0, INT4_IR_VERSION)
-
-
-def version_of(operator: str, opset: int) -> int:
-    """The opset that last changed the operator; 0 for what is not ONNX's own, as ORT's SimplifiedLayerNormalization."""
-    if not onnx.defs.has(operator, opset, ""):
-        return 0
-    return onnx.defs.get_schema(operator, opset, "").since_version

@@ -10,9 +10,9 @@ import onnx_ir as ir
 from calibration.blocks import scales_from_steps
 from calibration.decision import Int4, Int8
 from calibration.layer import input_of
-from edge_runtime.errors import EdgeVLError
 
 ZERO_NAME = "input_zero"
+INT8_REACH = 128  # the largest magnitude of a byte with a sign
 UINT8_MIDDLE = 128  # stands for zero where bytes have no sign
 
 
@@ -91,14 +91,8 @@ class Wiring:
         return self._values[key]
 
     def _scale(self, layer: Stored, scale: float, dtype: ir.DataType) -> ir.Value:
-        if scale > np.finfo(layer.dtype.numpy()).max:
-            what, why = (
-                f"{layer.name} cannot be made INT8",
-                f"the scale {scale} of its input is beyond its type",
-            )
-            raise EdgeVLError("EVL-QUANT-SCALE", what, why, "leave the layer float")
         # Rounded to the layer's own type first: the integers are the same in every dialect.
-        step = scales_from_steps(scale, layer.dtype.numpy()).astype(dtype.numpy())
+        step = scales_from_steps(scale, layer.dtype.numpy(), INT8_REACH).astype(dtype.numpy())
         return self._constant(f"{layer.name}.input_scale", step)
 
     def _zero(self) -> ir.Value:

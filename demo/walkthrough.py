@@ -19,9 +19,9 @@ from edge_runtime.loading import load
 from edge_runtime.progress import Progress
 from edge_runtime.request import Request
 from export.checkpoint import Checkpoint
+from export.comparison import parity_of, synthetic_pictures
 from export.exporter import export_bundle
 from export.options import ExportOptions
-from export.parity import parity_of, synthetic_pictures
 
 CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
@@ -87,7 +87,7 @@ def described(checkpoint: Path) -> str:
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
     bundle = Bundle.open(out)
     with Checkpoint.open(checkpoint) as opened:
-        report = parity_of(bundle, OrtBackend(bundle), opened, synthetic_pictures(1), progress)
+        report = parity_of(bundle, {"ort": OrtBackend(bundle)}, opened, synthetic_pictures(1), progress)
     details = [f"{each.role}: cosine {each.cosine:.7f}, bar {each.bar.cosine}" for each in report.roles]
     details += [
         f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree" for each in report.greedy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.spec import Role
 from export.graphfile import chunks
+from export.modules.head import column_ranges, part_of_head
 from export.modules.reference import Reference
 
 TORCH_TYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -27,6 +28,7 @@ class WeightParity:
     """
 
     role: Role
+    dialect: Dialect | None
     compared: int
     differing: tuple[str, ...]
 
@@ -65,13 +67,27 @@ def weight_parity(bundle: Bundle, reference: Reference, role: Role, dialect: Dia
     names, differing = 0, []
     for name, value in reference.parameters(role):
         names += 1
-        if not is_held(stored.get(name), value):
+        parts = stored_parts(stored, name)
+        if not parts or not are_held(parts, value):
             differing.append(name)
-    return WeightParity(role, names, tuple(sorted(differing)))
+    return WeightParity(role, None if role == "embed" else dialect, names, tuple(sorted(differing)))
 
 
-def is_held(stored: Stored | None, value: Tensor) -> bool:
-    return stored is not None and stored.holds(value)
+def stored_parts(stored: Mapping[str, Stored], name: str) -> list[Stored]:
+    """The tensor of that name, or what a head was cut into."""
+    if name in stored:
+        return [stored[name]]
+    if name != "head.weight":
+        return []
+    numbered = {part_of_head(other): each for other, each in stored.items()}
+    return [numbered[number] for number in sorted(number for number in numbered if number is not None)]
+
+
+def are_held(parts: Sequence[Stored], value: Tensor) -> bool:
+    if len(parts) == 1:
+        return parts[0].holds(value)
+    ranges = column_ranges(value.shape[1], len(parts))
+    return all(part.holds(value[:, slice(*columns)]) for part, columns in zip(parts, ranges, strict=True))
 
 
 def stored_tensors(bundle: Bundle, role: Role, dialect: Dialect) -> Iterator[tuple[str, Stored]]:

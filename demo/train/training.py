@@ -136,7 +136,7 @@ class Trainer:
         mixtures = {
             "stage1": (Mixture(0.0, 0), 0.85, 0.5, AROUND),
             "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.7, 0.5, AROUND),
-            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.1, 0.0, 0.0),  # answers and end tokens only
+            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.25, 0.0, 0.0),  # answers and end tokens only
         }
         return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, *mixtures[stage])
 

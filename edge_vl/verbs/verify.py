@@ -67,12 +67,13 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
 def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:
     with workbench("verify --against"):
         from export.checkpoint import Checkpoint
-        from export.parity import parity_of, synthetic_pictures
+        from export.comparison import parity_of, synthetic_pictures
     from edge_runtime.backends.ort import OrtBackend
 
     pictures = [*synthetic_pictures(), *pictures_from_folder(images)]
     with Checkpoint.open(checkpoint_path) as checkpoint:
-        return parity_of(bundle, OrtBackend(bundle), checkpoint, pictures, terminal.progress)
+        backends = {dialect: OrtBackend(bundle, dialect=dialect) for dialect in bundle.manifest.dialects}
+        return parity_of(bundle, backends, checkpoint, pictures, terminal.progress)
 
 
 def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport | None) -> dict[str, object]:
@@ -90,6 +91,7 @@ def json_from_report(report: ParityReport) -> dict[str, object]:
         "roles": [
             {
                 "role": each.role,
+                "dialect": each.dialect,
                 "cosine": finite(each.cosine),
                 "max": finite(each.max_difference),
                 "mean": finite(each.mean_difference),
@@ -102,6 +104,7 @@ def json_from_report(report: ParityReport) -> dict[str, object]:
         "greedy": [
             {
                 "prompt": each.prompt,
+                "dialect": each.dialect,
                 "agreed": each.agreed,
                 "tokens": each.tokens,
                 "gap": None if each.gap is None else finite(each.gap),
@@ -114,6 +117,7 @@ def json_from_report(report: ParityReport) -> dict[str, object]:
         "weights": [
             {
                 "role": each.role,
+                "dialect": each.dialect,
                 "compared": each.compared,
                 "differing": list(each.differing),
                 "passed": each.is_passed,
@@ -136,10 +140,11 @@ def show(bundle: Bundle, arguments: Namespace, report: ParityReport | None, term
 
 
 def show_parity(report: ParityReport, terminal: Terminal) -> None:
-    head = ("role", "cosine", "max diff", "mean diff", "relative", "bar", "")
+    head = ("role", "dialect", "cosine", "max diff", "mean diff", "relative", "bar", "")
     rows = [
         (
             each.role,
+            each.dialect or "all",
             f"{each.cosine:.8f}",
             f"{each.max_difference:.2e}",
             f"{each.mean_difference:.2e}",
@@ -154,7 +159,7 @@ def show_parity(report: ParityReport, terminal: Terminal) -> None:
         verdict = "ok" if each.is_passed else "FAILED"
         parted = "" if each.gap is None else f", parted where the best two logits differ by {each.gap:.2e}"
         terminal.line(
-            f"greedy, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}"
+            f"greedy, {each.dialect}, {each.prompt} prompt: {each.agreed} of {each.tokens} tokens agree{parted}  {verdict}"
         )
     terminal.line(weights_in_words(report))
     verdict = "the checkpoint's  ok" if report.has_same_tokenizer else "not the checkpoint's  FAILED"

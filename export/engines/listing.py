@@ -15,6 +15,7 @@ from dataclasses import dataclass
 MARK, HEADER, OPENING = b"NLYM", struct.Struct("<4sIQ"), b"header {\n"
 SECTION = re.compile(r"^(\w+) \{$")
 FIELD = re.compile(r"^  (\w+)=\{ ")
+PART_OF = re.compile(r"^  sub_tensor=\{ base=\"([^\"]*)\"")
 NAME = re.compile(r" name=(?:\"([^\"]*)\"|(\S+))")
 CONSTANT = re.compile(r" const_payload_size=(\d+) ")
 TYPE = re.compile(r" type=(\w+) \}$")
@@ -88,16 +89,20 @@ def listings_in(data: mmap.mmap) -> Iterator[Listing]:
 
 
 def listing_from_text(text: str) -> Listing:
-    section, header, tensors, operations = "", [], {}, []
+    section, header, operations = "", list[str](), list[Operation]()
+    tensors, parts = dict[str, Tensor](), dict[str, str]()
     for line in text.split("\n"):
         if opened := SECTION.match(line):
             section = opened[1]
         elif section == "header":
             header.append(line)
+        elif section == "descriptors" and (part := PART_OF.match(line)) and not TYPE.search(line):
+            parts[name_in(line)] = part[1]
         elif section == "descriptors":
             tensors.update(tensor_from_line(line))
         elif section == "main" and (field := FIELD.match(line)):
             operations.append(operation_from_line(field[1], line))
+    tensors |= {name: Tensor(type_of_whole(tensors, base), 0) for name, base in parts.items()}
     accelerators = [found[1].split() for line in header if (found := ACCELERATORS.match(line))]
     if len(accelerators) != 1 or not operations:
         raise ListingError("a listing names no accelerator or no operation")
@@ -106,6 +111,12 @@ def listing_from_text(text: str) -> Listing:
         raise ListingError(f"one listing is for the profiles {sorted(profiles)}")
     sizes = [int(found[1]) for line in header if (found := REGION.match(line))]
     return Listing(tuple(accelerators[0]), profiles.pop(), sum(sizes), tensors, tuple(operations))
+
+
+def type_of_whole(tensors: dict[str, Tensor], base: str) -> str:
+    if base not in tensors:
+        raise ListingError(f"a part of the tensor {base}, which is not described")
+    return tensors[base].type
 
 
 def tensor_from_line(line: str) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
@@ -19,32 +20,43 @@ def test_layers_are_found_by_their_modules_names_and_a_split_head_is_one_layer_i
     assert [node.name for node in layers[0].nodes] == ["blocks.0.q/MatMul"]
 
 
-def model(text: str) -> ir.Model:
-    return ir.from_onnx_text(f'<ir_version: 10, opset_import: ["" : 20]> g {text}')
+def one_product(
+    operator: str, inputs: str, name: str = "a.weight", shape: tuple[int, ...] = (4, 4)
+) -> ir.Graph:
+    """A graph of one operator on `x` and a stored `w`."""
+    values = {"x": ir.val("x", ir.DataType.FLOAT, [4, 4])}
+    values["w"] = ir.val(name, const_value=ir.Tensor(np.ones(shape, np.float32), name=name))
+    node = ir.node(operator, [values[key] for key in inputs])
+    return ir.Graph(
+        [values["x"]], node.outputs, nodes=[node], initializers=[values["w"]], opset_imports={"": 20}
+    )
+
+
+def test_a_product_with_a_stored_matrix_is_a_layer() -> None:
+    assert [layer.name for layer in layers_from_graph(one_product("MatMul", "xw"))] == ["a"]
 
 
 @pytest.mark.parametrize(
-    "text",
+    "graph",
     [
-        "(float[4] x) => (float[4] y) <float[4] a.weight> { y = Mul(x, a.weight) }",
-        "(float[4,4] x) => (float[4,4] y) <float[4,4] a.weight> { y = Gemm(x, a.weight) }",
-        "(float[4,4] x) => (float[4,4] y) <float[4,4] a.weight> { y = MatMul(a.weight, x) }",
-        "(float[4,4] x) => (float[4,4] y) <float[4,4] a.weight> { y = MatMul(a.weight, a.weight) }",
-        "(float[4,4] x) => (float[4,4] y) <float[4,4] a.table> { y = MatMul(x, a.table) }",
-        "(float[4,4] x) => (float[4,4] y, float[4,4] z) <float[4,4] a.weight> "
-        "{ y = MatMul(x, a.weight) z = Add(x, a.weight) }",
+        one_product("Mul", "xw"),
+        one_product("Gemm", "xw"),
+        one_product("MatMul", "wx"),
+        one_product("MatMul", "ww"),
+        one_product("MatMul", "xx"),
+        one_product("MatMul", "xw", name="a.table"),
+        one_product("MatMul", "xw", shape=(4,)),
+        one_product("MatMul", "xw", shape=(1, 4, 4)),
     ],
 )
-def test_what_is_no_product_with_a_stored_matrix_is_no_layer(text: str) -> None:
-    graph = model(text).graph
-    for value in graph.inputs[1:]:
-        assert value.name != "a.weight"
-    weight = ir.val(
-        "a.weight" if "a.weight" in text else "a.table",
-        ir.DataType.FLOAT,
-        [4] if "float[4] x" in text else [4, 4],
-    )
-    assert all(layer.weight.name != weight.name for layer in layers_from_graph(graph))
+def test_nothing_else_is_a_layer(graph: ir.Graph) -> None:
+    assert layers_from_graph(graph) == ()
+
+
+def test_a_weight_that_something_else_reads_too_is_no_layers() -> None:
+    graph = one_product("MatMul", "xw")
+    graph.append(ir.node("Relu", [graph.initializers["a.weight"]]))
+    assert layers_from_graph(graph) == ()
 
 
 def test_a_layer_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path: Path) -> None:

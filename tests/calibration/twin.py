@@ -12,14 +12,20 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def scale_at_least(step: Fraction, dtype: np.dtype[Any]) -> np.floating[Any]:
-    """The least positive number of the type that is not below `step`, as far as fp32 tells."""
+def scale_at_least(step: Fraction, dtype: np.dtype[Any], largest: int) -> Any:
+    """The least positive number of the type that is not below `step`, as far as fp32 tells.
+
+    Where `largest` times it would be beyond the type, the last number with which it is not.
+    """
     wanted = np.float32(float(step))
     least = np.finfo(np.float16).smallest_subnormal if dtype == np.float16 else np.finfo(np.float32).tiny
     scale = dtype.type(wanted)
     if np.float32(scale) < wanted:
         scale = np.nextafter(scale, dtype.type(math.inf))
-    return max(scale, dtype.type(least))
+    scale = max(scale, dtype.type(least))
+    while Fraction(float(scale)) * largest > Fraction(float(np.finfo(dtype).max)):
+        scale = np.nextafter(scale, dtype.type(0))
+    return scale
 
 
 def int4_twin(weight: Array, block: int) -> tuple[Array, Array]:
@@ -31,7 +37,7 @@ def int4_twin(weight: Array, block: int) -> tuple[Array, Array]:
             values = [weight[row, column] for row in range(start, start + block)]
             above = np.float32(max(values)) / np.float32(7.5)
             below = np.float32(min(values)) / np.float32(-8.5)
-            scale = scale_at_least(Fraction(float(max(above, below, np.float32(0)))), weight.dtype)
+            scale = scale_at_least(Fraction(float(max(above, below, np.float32(0)))), weight.dtype, 8)
             scales[start // block, column] = scale
             for row, value in enumerate(values, start):
                 integers[row, column] = nearest(value, scale, -8, 7)
@@ -44,7 +50,7 @@ def int8_twin(weight: Array) -> tuple[Array, Array]:
     scales = np.zeros(columns, weight.dtype)
     for column in range(columns):
         largest = np.float32(max(abs(value) for value in weight[:, column])) / np.float32(127)
-        scales[column] = scale_at_least(Fraction(float(largest)), weight.dtype)
+        scales[column] = scale_at_least(Fraction(float(largest)), weight.dtype, 127)
         for row in range(rows):
             integers[row, column] = nearest(weight[row, column], scales[column], -127, 127)
     return integers, scales

@@ -19,11 +19,12 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.preprocess import pixels_from_picture
 from export.checkpoint import Checkpoint
+from export.comparison import parity_of, synthetic_pictures
 from export.config import spec_from_checkpoint
 from export.exporter import export_bundle
 from export.modules.reference import Reference
 from export.options import ExportOptions
-from export.parity import ParityReport, parity_of, synthetic_pictures
+from export.parity import ParityReport
 from export.ranges import WeightRange, islands_from_weights
 from export.weights import plan_from_checkpoint
 from tests.checkpoints import edit_tensors
@@ -85,7 +86,7 @@ def exported(checkpoint: Path, out: Path, with_samples: bool) -> Bundle:
 
 def parity(bundle: Bundle, checkpoint: Path) -> ParityReport:
     with np.errstate(all="ignore"), Checkpoint.open(checkpoint) as opened:
-        return parity_of(bundle, OrtBackend(bundle), opened, synthetic_pictures(1))
+        return parity_of(bundle, {"ort": OrtBackend(bundle)}, opened, synthetic_pictures(1))
 
 
 def is_finite_in_half(checkpoint: Path) -> bool:

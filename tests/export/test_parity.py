@@ -15,6 +15,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import Role
 from export.checkpoint import Checkpoint
+from export.comparison import parity_of, synthetic_pictures
 from export.modules.reference import Reference
 from export.parity import (
     BARS,
@@ -23,8 +24,6 @@ from export.parity import (
     ParityReport,
     RoleParity,
     agreed_tokens,
-    parity_of,
-    synthetic_pictures,
 )
 from export.reference import reference_from_checkpoint
 from export.weight_parity import WeightParity, weight_parity
@@ -104,7 +103,7 @@ class OffBackend:
 def test_a_role_that_is_a_little_off_fails_and_no_other(
     bundle: Bundle, checkpoint: Checkpoint, off: Role
 ) -> None:
-    report = parity_of(bundle, OffBackend(bundle, off), checkpoint, synthetic_pictures(1))
+    report = parity_of(bundle, {"ort": OffBackend(bundle, off)}, checkpoint, synthetic_pictures(1))
     assert {each.role for each in report.roles if not each.is_passed} == {off}
     assert not report.is_passed
 
@@ -113,7 +112,7 @@ def test_progress_counts_to_the_end(bundle: Bundle, checkpoint: Checkpoint) -> N
     seen: list[tuple[int, int]] = []
     parity_of(
         bundle,
-        OrtBackend(bundle, threads=1),
+        {"ort": OrtBackend(bundle, threads=1)},
         checkpoint,
         synthetic_pictures(1),
         lambda _, done, total: seen.append((done, total)),
@@ -129,7 +128,8 @@ def test_weights_of_a_bundle_are_those_of_its_checkpoint(
     held = Bundle.open(bundle_below(folder, "plain", precision))  # type: ignore[arg-type]
     for role in held.spec.roles:
         found = weight_parity(held, reference, role)
-        assert found == WeightParity(role, len(list(reference.parameters(role))), ())
+        dialect = None if role == "embed" else held.manifest.dialects[0]
+        assert found == WeightParity(role, dialect, len(list(reference.parameters(role))), ())
         assert found.compared > 0
 
 
@@ -170,7 +170,7 @@ def test_another_models_checkpoint_is_refused_by_what_differs(folder: Path, bund
 
 
 def role_parity(cosine: float, relative: float) -> RoleParity:
-    return RoleParity("decoder", cosine, 0.1, 0.01, relative, Bar(0.9999, 1e-2))
+    return RoleParity("decoder", "ort", cosine, 0.1, 0.01, relative, Bar(0.9999, 1e-2))
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_the_bars_are_those_of_the_issue() -> None:
 def test_greedy_tokens_may_part_only_where_the_reference_is_undecided(
     gap: float | None, is_passed: bool
 ) -> None:
-    assert GreedyParity("text", 5, 32, gap, allowed=0.02).is_passed is is_passed
+    assert GreedyParity("text", "ort", 5, 32, gap, allowed=0.02).is_passed is is_passed
 
 
 def test_a_report_passes_when_every_part_does() -> None:
     good, bad = role_parity(1.0, 0.0), role_parity(0.5, 0.0)
-    parted, other = GreedyParity("text", 5, 32, 1.0, 0.1), WeightParity("embed", 1, ("weight",))
+    parted, other = GreedyParity("text", "ort", 5, 32, 1.0, 0.1), WeightParity("embed", None, 1, ("weight",))
     assert ParityReport((good,), (), (), True).is_passed
     assert not ParityReport((good, bad), (), (), True).is_passed
     assert not ParityReport((good,), (parted,), (), True).is_passed
@@ -223,7 +223,7 @@ def test_another_tokenizer_fails_although_every_number_agrees(
     shutil.copytree(checkpoint.path, other)
     (other / "tokenizer.json").write_bytes(checkpoint.tokenizer_path.read_bytes() + b"\n")
     with Checkpoint.open(other) as changed:
-        report = parity_of(bundle, OrtBackend(bundle, threads=1), changed, synthetic_pictures(1))
+        report = parity_of(bundle, {"ort": OrtBackend(bundle, threads=1)}, changed, synthetic_pictures(1))
     assert not report.has_same_tokenizer
     assert not report.is_passed
     assert all(each.is_passed for each in report.roles)

@@ -209,7 +209,7 @@ def warm_up(checkpoint: Path, out: Path) -> None:
     from export.options import ExportOptions
 
     import_module("tqdm").tqdm.monitor_interval = 0  # torch's bars would start a thread that watches them
-    for module in ("export.parity", "edge_runtime.loading", "onnxruntime", "edge_vl.cli"):
+    for module in ("export.comparison", "edge_runtime.loading", "onnxruntime", "edge_vl.cli"):
         import_module(module)
     export_bundle(checkpoint, out, ExportOptions(precision="fp32"))
     assert threading.active_count() == 1, "a fork would take over locks and no thread that opens them"

@@ -28,7 +28,7 @@ SPOKEN: list[tuple[str, Dialect]] = [
 ]
 
 
-@pytest.fixture(scope="session", params=SPOKEN, ids=lambda spoken: "-".join(spoken))
+@pytest.fixture(scope="session", params=SPOKEN, ids="-".join)
 def subject(request: pytest.FixtureRequest, folder: Path) -> Subject:
     name, dialect = request.param
     return Subject.of(name, folder, dialect)

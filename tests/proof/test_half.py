@@ -7,7 +7,7 @@ import pytest
 
 from edge_runtime.backends.backend import Array, Floats
 from export.checkpoint import Checkpoint
-from export.parity import parity_of, synthetic_pictures
+from export.comparison import parity_of, synthetic_pictures
 from tests.proof.conftest import Note
 from tests.proof.subject import CONTEXT, Opened, Subject, pictures
 
@@ -24,7 +24,9 @@ def test_every_role_in_fp16_is_within_its_bar_of_the_checkpoint(
     subject: Subject, half: Opened, note: Note
 ) -> None:
     with Checkpoint.open(subject.checkpoint()) as checkpoint:
-        report = parity_of(half.bundle, half.backend, checkpoint, [*synthetic_pictures(), *pictures(3)])
+        report = parity_of(
+            half.bundle, {subject.dialect: half.backend}, checkpoint, [*synthetic_pictures(), *pictures(3)]
+        )
     assert [each.role for each in report.roles] == list(half.bundle.spec.roles)
     for each in report.roles:
         note(f"largest fp16 1 - cosine, {each.role}", 1 - each.cosine)

@@ -1,0 +1,257 @@
+"""A bundle beside its checkpoint: the same inputs to both, role by role, in every dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from edge_runtime.backends.backend import Array, Backend
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect, Precision
+from edge_runtime.embedding import EmbeddedPrompt
+from edge_runtime.errors import MachineFault
+from edge_runtime.preprocess import pixels_from_picture
+from edge_runtime.progress import Progress, silent
+from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, Turn
+from edge_runtime.sampling import NONFINITE_CODE, Sampling, rng_from_seed
+from edge_runtime.sequence import KVSequence, generate
+from edge_runtime.spec import ModelSpec, Role
+from edge_runtime.tokenizer import Tokenizer
+from export.checkpoint import Checkpoint
+from export.difference import Difference
+from export.modules.reference import Reference
+from export.parity import BARS, GreedyParity, ParityReport, RoleParity, agreed_tokens
+from export.reference import reference_from_checkpoint
+from export.weight_parity import WeightParity, weight_parity
+
+GREEDY_TOKENS = 32
+QUESTION = "What can be seen in this picture?"
+
+
+def parity_of(
+    bundle: Bundle,
+    backends: Mapping[Dialect, Backend],
+    checkpoint: Checkpoint,
+    pictures: Sequence[Image.Image],
+    progress: Progress = silent,
+) -> ParityReport:
+    """Against the checkpoint in fp32; `pictures` go through the runtime's own preprocessing.
+
+    Each backend opens the graphs of its dialect, and is closed when it is no longer needed.
+    """
+    reference = reference_from_checkpoint(checkpoint, bundle.spec)
+    is_same = bundle.tokenizer_path.read_bytes() == checkpoint.tokenizer_path.read_bytes()
+    return Comparison(bundle, backends, reference, pictures, progress).report(is_same)
+
+
+class Comparison:
+    """One comparison under way. Every role is fed what the reference gives the role before it."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backends: Mapping[Dialect, Backend],
+        reference: Reference,
+        pictures: Sequence[Image.Image],
+        progress: Progress,
+    ) -> None:
+        self.bundle = bundle
+        self.spec: ModelSpec = bundle.spec
+        self.backends = backends
+        self.reference = reference
+        self.pixels = [pixels_from_picture(picture, self.spec.preprocess) for picture in pictures]
+        self.progress = progress
+        self.done = 0
+        self.format = PromptFormat(
+            Tokenizer.open(bundle.tokenizer_path), self.spec.prompt, self.spec.image_tokens
+        )
+        self.low = [reference.vision_low(batched(each.low)) for each in self.pixels]
+        self.high = [
+            reference.vision_high(batched(each.high)) for each in self.pixels if each.high is not None
+        ]
+        self.embeds = [
+            reference.adapt(self.high[index] if self.high else None, low)
+            for index, low in enumerate(self.low)
+        ]
+        self._wanted: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+
+    def report(self, has_same_tokenizer: bool) -> ParityReport:
+        roles, greedy, weights = [self._table()], list[GreedyParity](), list[WeightParity]()
+        for dialect, backend in self.backends.items():
+            roles += self._roles(dialect)
+            greedy += [self._greedy("text", None, dialect), self._greedy("image", self.embeds[0], dialect)]
+            backend.close()
+            weights += self._weights(dialect)
+        return ParityReport(tuple(roles), tuple(greedy), tuple(weights), has_same_tokenizer)
+
+    def _roles(self, dialect: Dialect) -> list[RoleParity]:
+        high, low = [each.high for each in self.pixels], [each.low for each in self.pixels]
+        return [
+            *([self._tower("vision_high", dialect, high, self.high)] if self.high else []),
+            self._tower("vision_low", dialect, low, self.low),
+            self._adaptor(dialect),
+            self._decoder(dialect),
+        ]
+
+    def _step(self, label: str) -> None:
+        self.done += 1
+        each = len(self.spec.roles) + 2
+        self.progress(f"comparing {label}", self.done, 1 + each * len(self.backends))
+
+    def _weights(self, dialect: Dialect) -> list[WeightParity]:
+        """The table lies beside the graphs of all dialects, and is compared with those of the first."""
+        self._step(f"weights, {dialect}")
+        is_first = dialect == next(iter(self.backends))
+        roles = [role for role in self.spec.roles if role != "embed" or is_first]
+        return [weight_parity(self.bundle, self.reference, role, dialect) for role in roles]
+
+    def _tower(
+        self,
+        role: Role,
+        dialect: Dialect,
+        planes: Sequence[npt.NDArray[np.float32] | None],
+        wanted: Sequence[Tensor],
+    ) -> RoleParity:
+        self._step(f"{role}, {dialect}")
+        graph = self.backends[dialect].graph(role)
+        found = [graph.run({"pixels": plane[None]})["features"] for plane in planes if plane is not None]
+        return self._compared(role, dialect, found, wanted)
+
+    def _adaptor(self, dialect: Dialect) -> RoleParity:
+        self._step(f"adaptor, {dialect}")
+        graph = self.backends[dialect].graph("adaptor")
+        found = []
+        for index, each in enumerate(self.low):
+            feeds: dict[str, Array] = {"low": each.numpy()}
+            if self.high:
+                feeds["high"] = self.high[index].numpy()
+            found.append(graph.run(feeds)["embeds"])
+        return self._compared("adaptor", dialect, found, self.embeds)
+
+    def _table(self) -> RoleParity:
+        self._step("embed")
+        ids = np.unique(np.linspace(0, self.spec.decoder.vocab - 1, 4096).astype(np.int64))
+        found = np.asarray(self.bundle.embedding()[ids])
+        return self._compared("embed", None, [found], [self.reference.embed(torch.from_numpy(ids))])
+
+    def _decoder(self, dialect: Dialect) -> RoleParity:
+        """Every row's logits of one prompt with an image, fed in two unequal pieces."""
+        self._step(f"decoder, {dialect}")
+        image = self.embeds[0]
+        prompt = self._prompt(image)
+        embeds = self._embedded(prompt, image)
+        length = embeds.shape[1]
+        cut = max(1, length // 3)
+        decoder = self.backends[dialect].decoder(batch=1, capacity=length)
+        found = []
+        for start, stop in ((0, cut), (cut, length)):
+            rows = np.arange(stop - start, dtype=np.int64)[None]
+            piece = embeds[:, start:stop].numpy()
+            found.append(decoder.step(piece, np.array([start], dtype=np.int64), rows))
+        wanted = self._kept("decoder", (), lambda: self.reference.logits(embeds))
+        return self._compared("decoder", dialect, found, [wanted[:, :cut], wanted[:, cut:]])
+
+    def _kept(self, name: str, ids: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
+        """What the reference gives, computed once: dialects that agree ask for the same."""
+        if (name, ids) not in self._wanted:
+            self._wanted[name, ids] = compute()
+        return self._wanted[name, ids]
+
+    def _greedy(self, name: str, image: Tensor | None, dialect: Dialect) -> GreedyParity:
+        """The runtime chooses; then one pass of the reference says what it would have chosen at each step."""
+        self._step(f"greedy tokens, {name}, {dialect}")
+        prompt = self._prompt(image)
+        limit = min(GREEDY_TOKENS, self.spec.decoder.max_positions - len(prompt))
+        try:
+            found = list(self._generated(prompt, image, limit, dialect))
+        except MachineFault as fault:
+            if fault.code != NONFINITE_CODE:
+                raise
+            return GreedyParity(name, dialect, 0, limit, float("inf"), 0.0)  # that is the answer, not a fault
+        if len(found) < limit:
+            found.append(self.spec.prompt.eos_id)
+        logits = self._kept(name, tuple(found), lambda: self._reference_logits(prompt, image, found))
+        agreed = agreed_tokens(logits.argmax(dim=-1).tolist(), found)
+        if agreed == len(found):
+            return GreedyParity(name, dialect, agreed, agreed, None, 0.0)
+        row = logits[agreed]
+        gap = float(row.max() - row[found[agreed]])
+        allowed = 2 * BARS[self._precision("decoder", dialect)].relative * float(row.abs().max())
+        return GreedyParity(name, dialect, agreed, len(found), gap, allowed)
+
+    def _reference_logits(self, prompt: PromptTokens, image: Tensor | None, ids: Sequence[int]) -> Tensor:
+        """(N, V): what the reference thinks before each of `ids`."""
+        embeds = torch.cat([self._embedded(prompt, image), self.reference.embed(torch.tensor([ids]))], dim=1)
+        length = embeds.shape[1]
+        rows = torch.arange(len(prompt) - 1, length - 1)[None]
+        start = torch.zeros(1, dtype=torch.int64)
+        cache = self.reference.empty_cache(1, length)
+        return self.reference.decode(embeds, start, rows, cache)[0][0]
+
+    def _generated(
+        self, prompt: PromptTokens, image: Tensor | None, limit: int, dialect: Dialect
+    ) -> Iterator[int]:
+        table = self.bundle.embedding()
+        decoder = self.backends[dialect].decoder(batch=1, capacity=len(prompt) + limit)
+        images = [] if image is None else [image[0].numpy().astype(table.dtype)]
+        embedded = EmbeddedPrompt(prompt, table, images, [b"parity"] * len(images))
+        sequence = KVSequence(decoder, table)
+        logits, _ = sequence.prefill(embedded)
+        eos = self.spec.prompt.eos_id
+        return generate(sequence, logits, prompt.ids, Sampling(), rng_from_seed(0), eos, limit)
+
+    def _prompt(self, image: Tensor | None) -> PromptTokens:
+        images = () if image is None else (ImageRef(b"parity"),)
+        return self.format.chat_prompt_tokens([Turn("user", QUESTION, images)])
+
+    def _embedded(self, prompt: PromptTokens, image: Tensor | None) -> Tensor:
+        embeds = self.reference.embed(torch.tensor([prompt.ids])).clone()
+        for start, _ in prompt.image_spans:
+            assert image is not None
+            embeds[:, start : start + prompt.image_tokens] = image
+        return embeds
+
+    def _precision(self, role: Role, dialect: Dialect | None) -> Precision:
+        if dialect is None:
+            return "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"
+        return self.bundle.graph(role, dialect).precision
+
+    def _compared(
+        self, role: Role, dialect: Dialect | None, found: Sequence[Array], wanted: Sequence[Tensor]
+    ) -> RoleParity:
+        difference = Difference()
+        for left, right in zip(found, wanted, strict=True):
+            difference.add(left, right.numpy())
+        return RoleParity(
+            role=role,
+            dialect=dialect,
+            cosine=difference.cosine,
+            max_difference=difference.largest,
+            mean_difference=difference.mean,
+            relative=difference.relative,
+            bar=BARS[self._precision(role, dialect)],
+        )
+
+
+def batched(plane: npt.NDArray[np.float32] | None) -> Tensor:
+    assert plane is not None
+    return torch.from_numpy(plane)[None]
+
+
+def synthetic_pictures(count: int = 2) -> list[Image.Image]:
+    """Pictures with every frequency in them, the same on every machine."""
+    rng = np.random.Generator(np.random.PCG64(20))
+    sizes = [(640, 480), (301, 811), (1024, 1024), (97, 33)]
+    pictures = []
+    for index in range(count):
+        width, height = sizes[index % len(sizes)]
+        coarse = rng.integers(0, 256, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        noise = rng.integers(-20, 21, (height, width, 3))
+        pictures.append(Image.fromarray(np.clip(np.asarray(smooth) + noise, 0, 255).astype(np.uint8)))
+    return pictures

@@ -1,0 +1,94 @@
+"""A whole model of the demo's sizes through NVIDIA's compiler: every role, both TensorRT dialects, no GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.random_checkpoint import write_random_checkpoint
+from demo.sizes import DEMO_HYBRID
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from edge_runtime.lint import check_grammar
+from export.engines.compilation import Compiled, compiled_engines
+from export.engines.serving import Serving
+from export.exporter import export_bundle
+from export.options import ExportOptions
+
+CONTEXT = 1024
+DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("compilation")
+    write_random_checkpoint(DEMO_HYBRID, folder / "checkpoint")
+    options = ExportOptions(DIALECTS, "fp16", CONTEXT)
+    export_bundle(folder / "checkpoint", folder / "bundle", options)
+    return Bundle.open(folder / "bundle")
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def compiled(
+    request: pytest.FixtureRequest, bundle: Bundle, rtx: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Compiled]:
+    folder = tmp_path_factory.mktemp(f"plans-{request.param}")
+    found = compiled_engines(bundle, request.param, "tensorrt-rtx", Serving(CONTEXT), folder)
+    return {each.name: each for each in found}
+
+
+def test_every_role_compiles(compiled: dict[str, Compiled]) -> None:
+    towers = ["vision_high", "vision_low", "adaptor"]
+    assert list(compiled) == [*towers, "decoder.prefill", "decoder.decode"]
+
+
+def test_every_attention_layer_is_one_fused_kernel(compiled: dict[str, Compiled]) -> None:
+    fused = {name: each.has_fused_attention(DEMO_HYBRID) for name, each in compiled.items()}
+    assert all(fused.values()), fused
+    assert compiled["vision_high"].plan.profiles[0].fused_attention() == 4  # not nothing of nothing
+
+
+def test_no_product_is_left_in_fp32_and_no_weight_is_stored_so(compiled: dict[str, Compiled]) -> None:
+    for name, each in compiled.items():
+        profile = each.plan.profiles[0]
+        assert profile.layers_left_in("float") == (), name
+        constants = profile.constant_bytes
+        assert constants is not None
+        assert constants["half"] > 100 * constants.get("float", 0), (name, constants)
+
+
+def test_the_weights_of_a_plan_are_those_of_its_graph(bundle: Bundle, compiled: dict[str, Compiled]) -> None:
+    """Nothing is lost, and nothing is there twice."""
+    for each in compiled.values():
+        stored = sum(
+            tensor.nbytes for tensor in bundle.onnx_file(bundle.graph(each.role, each.dialect)).tensors
+        )
+        constants = each.plan.profiles[0].constant_bytes
+        assert constants is not None
+        assert 0.9 * stored < sum(constants.values()) < 1.2 * stored, each.name
+
+
+def test_one_token_at_a_time_is_compiled_for_itself(compiled: dict[str, Compiled]) -> None:
+    decode, prefill = (compiled[f"decoder.{name}"].plan.profiles[0] for name in ("decode", "prefill"))
+    assert decode.activation_bytes is not None and prefill.activation_bytes is not None
+    assert 5 * decode.activation_bytes < prefill.activation_bytes
+    assert decode.attention != prefill.attention  # a product of a matrix and a vector
+
+
+def test_a_build_of_this_size_needs_little_memory(compiled: dict[str, Compiled]) -> None:
+    assert max(each.build.peak_held_mib for each in compiled.values()) < 512
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_graphs_say_only_what_their_dialect_allows(bundle: Bundle, dialect: Dialect) -> None:
+    for entry in bundle.manifest.graphs:
+        check_grammar(bundle.onnx_file(entry), entry)
+    operators = {
+        node.op_type
+        for entry in bundle.manifest.graphs
+        if entry.dialect == dialect
+        for node in bundle.onnx_file(entry).nodes
+    }
+    modern = {"Attention", "RotaryEmbedding", "RMSNormalization", "TensorScatter"}
+    assert operators & modern == (modern if dialect == "trt" else set())
+    assert not any(name.startswith("Scatter") for name in operators)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from edge_runtime.dialects import Precision
+from edge_runtime.manifest import GraphEntry, Port
+from edge_runtime.spec import Role
+from export.engines.serving import Serving, engines_from_graph
+
+SERVING = Serving(context=2048, batch=4)
+
+
+def entry(role: Role, *inputs: Port, precision: Precision = "fp16") -> GraphEntry:
+    out = Port("out", "float16", ("batch", 8))
+    return GraphEntry(role, "trt10", precision, f"graphs/{role}.onnx", 20, inputs, (out,))
+
+
+def decoder() -> GraphEntry:
+    return entry(
+        "decoder",
+        Port("inputs_embeds", "float16", ("batch", "sequence", 64)),
+        Port("write_index", "int64", ("batch",)),
+        Port("logit_index", "int64", ("batch", "rows")),
+        Port("past_key_values.0.key", "float16", ("batch", 2, "capacity", 16)),
+    )
+
+
+def test_a_tower_is_built_for_one_picture_and_up_to_as_many_as_there_are_rows() -> None:
+    (engine,) = engines_from_graph(
+        entry("vision_low", Port("pixels", "float16", ("batch", 3, 8, 8))), SERVING
+    )
+    (profile,) = engine.profiles
+    pixels = profile.inputs["pixels"]
+    assert (engine.name, pixels.minimum, pixels.maximum) == ("vision_low", (1, 3, 8, 8), (4, 3, 8, 8))
+
+
+def test_a_decoder_in_floats_becomes_two_engines_for_its_two_kinds_of_step() -> None:
+    prefill, decode = engines_from_graph(decoder(), SERVING)
+    assert (prefill.name, decode.name) == ("decoder.prefill", "decoder.decode")
+    assert len(prefill.profiles) == len(decode.profiles) == 1
+    longest, one = (each.profiles[0].inputs["inputs_embeds"] for each in (prefill, decode))
+    assert (longest.minimum, longest.maximum) == ((1, 1, 64), (4, 1024, 64))
+    assert (one.minimum, one.optimum, one.maximum) == ((1, 1, 64), (4, 1, 64), (4, 1, 64))
+
+
+def test_the_cache_is_as_long_as_the_context_and_only_one_row_asks_for_logits() -> None:
+    for engine in engines_from_graph(decoder(), SERVING):
+        inputs = engine.profiles[0].inputs
+        assert {
+            shape[2]
+            for shape in (inputs["past_key_values.0.key"].minimum, inputs["past_key_values.0.key"].maximum)
+        } == {2048}
+        assert inputs["logit_index"].maximum == (4, 1)
+
+
+def test_a_piece_is_never_longer_than_the_context() -> None:
+    prefill, _ = engines_from_graph(decoder(), Serving(context=300))
+    assert prefill.profiles[0].inputs["inputs_embeds"].maximum == (1, 300, 64)
+
+
+def test_an_input_whose_shape_is_fixed_needs_no_range() -> None:
+    fixed = entry(
+        "decoder",
+        Port("inputs_embeds", "float16", ("batch", "sequence", 64)),
+        Port("past", "float16", (1, 2, 64, 16)),
+    )
+    assert set(engines_from_graph(fixed, SERVING)[0].profiles[0].inputs) == {"inputs_embeds"}
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 1), (10, 0, 1), (10, 1, 0)])
+def test_serving_nothing_is_no_serving(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="nothing can be served"):
+        Serving(*sizes)
