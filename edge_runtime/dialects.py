@@ -15,12 +15,14 @@ Precision = Literal["fp32", "fp16"]
 class Grammar:
     """The words of one dialect. `operators` maps an ONNX domain ("" is the standard one) to operator names.
 
-    Graphs are written with `opset`; `newest` is the highest that the dialect's oldest engine reads."""
+    Graphs are written with `opset`; `newest` is the highest that the dialect's oldest engine reads, for 4-bit weights
+    alone where it is higher. Engines that are symmetric know no zero point but 0."""
 
     name: Dialect
     opset: int
     newest: int
     operators: dict[str, frozenset[str]]
+    is_symmetric: bool = False
 
 
 FLOAT_OPERATORS = frozenset(
@@ -39,7 +41,6 @@ ORT = Grammar(
         "com.microsoft": frozenset({"GroupQueryAttention", "MultiHeadAttention"}),
     },
 )
-# 21 for 4-bit weights alone: TensorRT 10.3 reads their blocks and nothing else that came with it.
 TRT10 = Grammar(
     name="trt10",
     opset=20,
@@ -49,6 +50,7 @@ TRT10 = Grammar(
         | QUANTISED_OPERATORS
         | frozenset("And Clip GreaterOrEqual Less LessOrEqual Reciprocal TopK".split())
     },
+    is_symmetric=True,
 )
 TRT = Grammar(
     name="trt",
@@ -59,6 +61,7 @@ TRT = Grammar(
         | QUANTISED_OPERATORS
         | frozenset("Attention LessOrEqual RMSNormalization RotaryEmbedding TensorScatter TopK".split())
     },
+    is_symmetric=True,
 )
 
 GRAMMARS: dict[str, Grammar] = {each.name: each for each in (ORT, TRT10, TRT)}

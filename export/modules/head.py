@@ -20,10 +20,10 @@ class SplitHead(nn.Module):
     Building one product of this width asks boards of 8 GB for more contiguous memory than they have.
     """
 
-    def __init__(self, spec: DecoderSpec, parts: int, dtype: torch.dtype) -> None:
+    def __init__(self, width: int, columns: int, parts: int, dtype: torch.dtype) -> None:
         super().__init__()
-        for number, (start, stop) in enumerate(column_ranges(spec.vocab, parts)):
-            weight = empty_parameter(spec.width, stop - start, dtype=dtype)
+        for number, (start, stop) in enumerate(column_ranges(columns, parts)):
+            weight = empty_parameter(width, stop - start, dtype=dtype)
             self.register_parameter(f"{PART}{number}", weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class SplitHead(nn.Module):
 def head_from_form(spec: DecoderSpec, form: DecoderForm, dtype: torch.dtype) -> nn.Module:
     if form.head_parts == 1:
         return Linear(spec.width, spec.vocab, dtype, has_bias=False)
-    return SplitHead(spec, form.head_parts, dtype)
+    return SplitHead(spec.width, spec.vocab, form.head_parts, dtype)
 
 
 def column_ranges(columns: int, parts: int) -> list[tuple[int, int]]:

@@ -1,0 +1,103 @@
+"""What TensorRT's dialects give beside the model itself: a head in parts, candidates, a cache of fixed length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from export.dialects.spellings import form_from_dialect
+from export.modules.form import DecoderForm
+from export.modules.head import SplitHead, column_ranges, part_of_head
+from tests.proof.subject import CONTEXT, bundle_below, session_folder
+
+DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return session_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def bundle(request: pytest.FixtureRequest, folder: Path) -> Bundle:
+    return Bundle.open(bundle_below(folder, "grouped", dialect=request.param))
+
+
+@given(columns=st.integers(4, 5000), parts=st.integers(1, 4))
+def test_parts_of_a_head_cover_its_columns_once_and_evenly(columns: int, parts: int) -> None:
+    ranges = column_ranges(columns, parts)
+    assert [stop for _, stop in ranges[:-1]] == [start for start, _ in ranges[1:]]
+    assert (ranges[0][0], ranges[-1][1], len(ranges)) == (0, columns, parts)
+    sizes = [stop - start for start, stop in ranges]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_head_in_parts_gives_what_it_gives_whole() -> None:
+    torch.manual_seed(0)
+    weight = torch.randint(-4, 5, (8, 11)).float()  # whole numbers: sums are exact in any order
+    x = torch.randint(-4, 5, (2, 3, 8)).float()
+    head = SplitHead(8, 11, 4, torch.float32)
+    for part, (start, stop) in zip(head.parameters(), column_ranges(11, 4), strict=True):
+        part.data = weight[:, start:stop]
+    assert torch.equal(head(x), x @ weight)
+
+
+def test_only_parts_of_the_head_are_parts_of_the_head() -> None:
+    assert [part_of_head(name) for name in ("head.weight_3", "head.weight", "blocks.0.q.weight")] == [
+        3,
+        None,
+        None,
+    ]
+
+
+def test_forms_by_dialect() -> None:
+    assert form_from_dialect("ort", 512) == DecoderForm()
+    assert form_from_dialect("trt10", 512) == DecoderForm(head_parts=4, candidates=64, capacity=None)
+    assert form_from_dialect("trt", 512) == DecoderForm(head_parts=4, candidates=64, capacity=512)
+
+
+def test_the_head_of_a_bundle_lies_in_four_parts_of_the_checkpoints_columns(bundle: Bundle) -> None:
+    stored = {
+        tensor.name: tensor
+        for tensor in bundle.onnx_file(bundle.graph("decoder", bundle.manifest.dialects[0])).tensors
+    }
+    parts = [stored[f"head.weight_{index}"].dims for index in range(4)]
+    assert sum(columns for _, columns in parts) == bundle.spec.decoder.vocab
+    assert "head.weight" not in stored
+
+
+def test_candidates_are_the_largest_logits_in_order(bundle: Bundle) -> None:
+    (dialect,) = bundle.manifest.dialects
+    entry, decoder = bundle.graph("decoder", dialect), bundle.spec.decoder
+    rng = np.random.Generator(np.random.PCG64(1))
+    cache = (2, decoder.kv_heads, CONTEXT, decoder.head_dim)
+    feeds = {
+        port.name: np.zeros(cache, np.float32) for port in entry.inputs if port.name.startswith("past")
+    } | {
+        "inputs_embeds": rng.standard_normal((2, STEPS, decoder.width)).astype(np.float32),
+        "write_index": np.zeros(2, np.int64),
+        "logit_index": np.array([[0, STEPS - 1], [2, 1]], np.int64),
+    }
+    session = OrtBackend(bundle, threads=1, dialect=dialect).session("decoder")
+    logits, values, ids = session.run(["logits", "top_values", "top_ids"], feeds)
+    count = min(64, decoder.vocab)
+    assert values.shape == ids.shape == (2, 2, count)
+    np.testing.assert_array_equal(np.take_along_axis(logits, ids, -1), values)
+    np.testing.assert_array_equal(values, -np.sort(-logits, axis=-1)[..., :count])
+
+
+def test_only_the_dialect_with_a_cache_in_place_says_how_long_it_is(bundle: Bundle) -> None:
+    (dialect,) = bundle.manifest.dialects
+    (port,) = (
+        port for port in bundle.graph("decoder", dialect).inputs if port.name == "past_key_values.0.key"
+    )
+    assert port.shape[2] == (CONTEXT if dialect == "trt" else "capacity")
