@@ -59,8 +59,8 @@ def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape
 
 
 def has_shared_weights(entry: GraphEntry) -> bool:
-    """Whether two profiles of one plan hold the graph's weights once."""
-    return entry.precision not in ("fp16", "fp32")
+    """Whether two profiles of one plan hold the graph's weights once: only 4-bit ones were seen to be shared."""
+    return entry.precision == "int4"
 
 
 def profile_from_ports(

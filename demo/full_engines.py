@@ -1,0 +1,121 @@
+"""Every role of a full-size model through the engine library's compiler: `python -m demo.full_engines SIZE FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import cast
+
+from demo.command import status_told
+from demo.full_size import command_cost
+from demo.random_checkpoint import spec_named, write_random_checkpoint
+from edge_runtime.bench.machine import machine_here, versions_here
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from edge_runtime.errors import EdgeVLError
+from export.engines.compilation import Compiled, attention_layers, compiled_engines
+from export.engines.library import EngineName
+from export.engines.serving import Serving
+
+TENSORRT_DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
+
+
+def full_size_bundle(size: str, folder: Path, dialects: Sequence[Dialect], context: int) -> Bundle:
+    """Random weights in fp16, made in `folder` where they are not there yet."""
+    checkpoint, out = folder / size, folder / f"{size}-engines"
+    if not checkpoint.exists():
+        write_random_checkpoint(spec_named(size), checkpoint, "original")
+    if not out.exists():
+        command_cost(
+            "export", checkpoint, out, "--dialect", ",".join(dialects), "--max-context", str(context)
+        )
+    return Bundle.open(out, is_trusted=True)
+
+
+def engines_one_by_one(
+    bundle: Bundle, dialects: Sequence[Dialect], engine: EngineName, folder: Path
+) -> Iterator[Compiled]:
+    """Each plan is removed as soon as it was looked into: together they would fill a laptop's disk."""
+    serving = Serving(bundle.manifest.max_context)
+    for dialect in dialects:
+        for compiled in compiled_engines(bundle, dialect, engine, serving, folder):
+            Path(compiled.build.plan).unlink()
+            yield compiled
+
+
+def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object]:
+    build = compiled.build
+    return {
+        "dialect": compiled.dialect,
+        "engine": compiled.name,
+        "seconds": round(build.parse_seconds + build.build_seconds, 1),
+        "plan_bytes": build.plan_bytes,
+        "peak_held_mib": round(build.peak_held_mib),
+        "peak_resident_mib": round(build.peak_resident_mib),
+        "attention_layers": attention_layers(compiled.role, bundle.spec),
+        "profiles": [
+            {
+                "fused_attention": profile.attention,
+                "products": profile.products_by_types(),
+                "constant_bytes": profile.constant_bytes,
+                "activation_bytes": profile.activation_bytes,
+                "kernels": profile.kernels,
+            }
+            for profile in compiled.plan.profiles
+        ],
+        "warnings": list(build.warnings),
+    }
+
+
+def report_from_size(
+    size: str, folder: Path, dialects: Sequence[Dialect], engine: EngineName, context: int
+) -> dict[str, object]:
+    bundle = full_size_bundle(size, folder, dialects, context)
+    start, records = time.monotonic(), list[dict[str, object]]()
+    version = ""
+    for compiled in engines_one_by_one(bundle, dialects, engine, folder):
+        version = compiled.build.engine_version
+        records.append(record_from_compiled(compiled, bundle))
+        print(f"{compiled.dialect} {compiled.name}: {records[-1]['seconds']} s", file=sys.stderr, flush=True)
+    return {
+        "kind": "edge-vl engines, compiled and not run",
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "command": f"python -m demo.full_engines {size} FOLDER --context {context}",
+        "machine": asdict(machine_here()),
+        "versions": asdict(versions_here()) | {engine: version},
+        "seconds": round(time.monotonic() - start, 1),
+        "engines": records,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m demo.full_engines", description=__doc__)
+    parser.add_argument("size", metavar="SIZE")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder with room for three bundles")
+    parser.add_argument("--dialect", default=",".join(TENSORRT_DIALECTS))
+    parser.add_argument("--engine", choices=["tensorrt", "tensorrt-rtx"], default="tensorrt-rtx")
+    parser.add_argument("--context", type=int, default=2048)
+    parser.add_argument("--out", type=Path, help="write the report here as well")
+    arguments = parser.parse_args()
+    dialects = cast("tuple[Dialect, ...]", tuple(arguments.dialect.split(",")))
+    try:
+        report = report_from_size(
+            arguments.size, arguments.folder, dialects, arguments.engine, arguments.context
+        )
+    except EdgeVLError as error:
+        return status_told(error)
+    text = json.dumps(report, indent=1)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

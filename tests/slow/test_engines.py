@@ -1,0 +1,94 @@
+"""NVIDIA's compiler on the real sizes: what it fuses, what it stores, and what building takes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from calibration.decision import Decision, Int4, Int8
+from calibration.quantgraph import write_quantised_graph
+from demo.full_engines import TENSORRT_DIALECTS, engines_one_by_one, full_size_bundle
+from demo.random_checkpoint import write_random_checkpoint
+from demo.sizes import SIZES
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from export.engines.compiler import build_engine
+from export.engines.inspector import report_from_plan
+from export.engines.request import BuildRequest
+from export.engines.serving import DECODE, PREFILL, Serving, engines_from_graph
+from export.exporter import export_bundle
+from export.options import ExportOptions
+from tests.slow.test_full_size import cut
+
+pytestmark = pytest.mark.slow
+
+CONTEXT = 2048
+ALL_BUILDS_S = 360
+SAM_ACTIVATIONS = 200_000_000
+FLOAT_DECODER_MIB, OTHER_MIB = 9.5 * 1024, 4 * 1024
+INT4_DECODER_BYTES = 900_000_000
+
+
+def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) -> None:
+    bundle = full_size_bundle("1.3b-hybrid", room, TENSORRT_DIALECTS, CONTEXT)
+    start, names = time.monotonic(), []
+    for compiled in engines_one_by_one(bundle, TENSORRT_DIALECTS, "tensorrt-rtx", room):
+        names.append((compiled.dialect, compiled.name))
+        assert compiled.has_fused_attention(bundle.spec), compiled
+        assert compiled.plan.profiles[0].layers_left_in("float") == (), compiled
+        peak_mib = FLOAT_DECODER_MIB if compiled.role == "decoder" else OTHER_MIB
+        assert compiled.build.peak_resident_mib < peak_mib, compiled
+        if compiled.role == "vision_high":
+            activations = compiled.plan.profiles[0].activation_bytes
+            assert activations is not None and activations < SAM_ACTIVATIONS, compiled
+    assert len(names) == 2 * 5, names
+    assert time.monotonic() - start < ALL_BUILDS_S
+
+
+@pytest.mark.parametrize("dialect", TENSORRT_DIALECTS)
+def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dialect: Dialect) -> None:
+    bundle = full_size_bundle("1.3b", room, (dialect,), CONTEXT)
+    source = bundle.graph("decoder", dialect)
+    layers = [
+        f"blocks.{index}.{name}"
+        for index in range(bundle.spec.decoder.layers)
+        for name in ("q", "k", "v", "o", "gate", "up", "down")
+    ]
+    decisions: dict[str, Decision] = {layer: Int4() for layer in layers} | {"head": Int8()}
+    target = room / "int4" / "decoder.onnx"
+    target.parent.mkdir()
+    write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
+    profiles = [shape.profiles[0] for shape in engines_from_graph(source, Serving(CONTEXT))]
+    assert [profile.name for profile in profiles] == [PREFILL, DECODE]
+    request = BuildRequest(
+        "decoder", "tensorrt-rtx", str(target), str(room / "decoder.plan"), tuple(profiles)
+    )
+    report = build_engine(request)
+    assert report.plan_bytes < INT4_DECODER_BYTES, report
+    assert report.peak_resident_mib < OTHER_MIB, report
+    plan = report_from_plan(Path(report.plan))
+    assert len(plan.profiles) == 2
+    for profile in plan.profiles:
+        assert profile.fused_attention() == bundle.spec.decoder.layers, profile
+        assert profile.products_by_types() is not None
+
+
+def test_profiles_of_a_float_decoder_hold_its_weights_once_each(room: Path) -> None:
+    """Why a float decoder becomes two engines: measured on four layers at full width."""
+    bundle = four_layers(room)
+    entry = bundle.graph("decoder", "trt")
+    profiles = tuple(shape.profiles[0] for shape in engines_from_graph(entry, Serving(CONTEXT)))
+    sizes = []
+    for name, chosen in (("one", profiles[:1]), ("both", profiles)):
+        plan = str(room / f"{name}.plan")
+        request = BuildRequest("decoder", "tensorrt-rtx", str(bundle.path_of(entry)), plan, chosen)
+        sizes.append(build_engine(request).plan_bytes)
+    assert 1.7 * sizes[0] < sizes[1] < 2.1 * sizes[0], sizes
+
+
+def four_layers(room: Path) -> Bundle:
+    write_random_checkpoint(cut(SIZES["1.3b"], 4), room / "checkpoint")
+    export_bundle(room / "checkpoint", room / "bundle", ExportOptions(("trt",), "fp16", CONTEXT))
+    return Bundle.open(room / "bundle", is_trusted=True)
