@@ -51,12 +51,14 @@ def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) ->
 def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dialect: Dialect) -> None:
     bundle = full_size_bundle("1.3b", room, (dialect,), CONTEXT)
     source = bundle.graph("decoder", dialect)
+    rows: Decision = Int4()
     layers = [
         f"blocks.{index}.{name}"
         for index in range(bundle.spec.decoder.layers)
         for name in ("q", "k", "v", "o", "gate", "up", "down")
     ]
-    decisions: dict[str, Decision] = {layer: Int4() for layer in layers} | {"head": Int8()}
+    decisions: dict[str, Decision] = dict.fromkeys(layers, rows)
+    decisions["head"] = Int8()
     target = room / "int4" / "decoder.onnx"
     target.parent.mkdir()
     write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
