@@ -18,8 +18,8 @@ PRODUCTS: dict[str, Literal["matmul", "convolution"]] = {
     "fully_connected": "matmul",
     "corrltn": "convolution",
 }
-FUSION = "runtime_fusion"
-KERNELS = {*PRODUCTS, FUSION, "function"}
+ON_DEVICE = {"runtime_fusion", "runtime_function"}  # compiled there, from a listing of their own
+KERNELS = {*PRODUCTS, *ON_DEVICE, "function"}
 QUANTISED = {"int4", "int8", "fp4", "fp8"}
 
 
@@ -147,13 +147,13 @@ def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
 
 def products_of(part: Part) -> Iterator[Product]:
     main, fusions = part
-    numbers = {operation.binary for operation in main.operations if operation.kind == FUSION}
+    numbers = {operation.binary for operation in main.operations if operation.kind in ON_DEVICE}
     if numbers != set(range(len(fusions))):
         raise ListingError(f"a part has {len(fusions)} listings of fusions and speaks of {len(numbers)}")
     for operation in main.operations:
         if operation.kind in PRODUCTS:
             yield product_from(main, operation, operation.layers, is_compiled_on_device=False)
-        elif operation.kind == FUSION and operation.binary is not None:
+        elif operation.kind in ON_DEVICE and operation.binary is not None:
             yield from fused_products(operation, fusions[operation.binary])
 
 
@@ -179,7 +179,13 @@ def product_from(
 
 def stored_type(listing: Listing, name: str) -> str:
     """Inside a fusion the unpacked weights are in no memory: what counts is what they are unpacked from."""
-    makers = [operation for operation in listing.operations if name in operation.outputs]
-    sources = {listing.type_of(source) for maker in makers for source in maker.inputs}
-    packed = sorted(sources & QUANTISED)
+    packed = sorted(source_types(listing, name) & QUANTISED)
     return packed[0] if packed else listing.type_of(name)
+
+
+def source_types(listing: Listing, name: str) -> set[str]:
+    """Of everything that the tensor is made from within the fusion, back to its inputs or to another product."""
+    makers = [operation for operation in listing.operations if name in operation.outputs]
+    if not makers or any(maker.kind in PRODUCTS for maker in makers):
+        return {listing.type_of(name)}
+    return {kind for maker in makers for source in maker.inputs for kind in source_types(listing, source)}

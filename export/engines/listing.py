@@ -21,7 +21,7 @@ CONSTANT = re.compile(r" const_payload_size=(\d+) ")
 TYPE = re.compile(r" type=(\w+) \}$")
 INPUTS = re.compile(r" (?:input|input_args)=\{((?: |\"[^\"]*\")*)\}")
 OUTPUTS = re.compile(r" (?:output|output_args)=\{((?: |\"[^\"]*\")*)\}")
-BINARY = re.compile(r" binary ?= ?(\d+)")
+BINARY, RUNTIME_BINARY = re.compile(r" binary ?= ?(\d+)"), re.compile(r" runtime_binary ?= ?(\d+)")
 LAYERS = re.compile(r" layers=\"([^\"]*)\"")
 QUOTED = re.compile(r"\"([^\"]*)\"")
 ACCELERATORS = re.compile(r"^  accelerators=\{([^}]*)\}$")
@@ -129,7 +129,8 @@ def tensor_from_line(line: str) -> dict[str, Tensor]:
 
 
 def operation_from_line(kind: str, line: str) -> Operation:
-    binary, layers = BINARY.search(line), LAYERS.search(line)
+    # A kernel that is fetched by a name of its own has both numbers; the second is that of its listing.
+    binary, layers = RUNTIME_BINARY.search(line) or BINARY.search(line), LAYERS.search(line)
     return Operation(
         kind=kind,
         name=name_in(line),

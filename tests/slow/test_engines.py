@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from calibration.decision import Decision, Int4, Int8
+from calibration.minmax import absmax_from_samples, scale_from_absmax
 from calibration.quantgraph import write_quantised_graph
 from demo.full_engines import TENSORRT_DIALECTS, engines_one_by_one, full_size_bundle
 from demo.random_checkpoint import write_random_checkpoint
@@ -74,7 +76,32 @@ def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dial
     assert len(plan.profiles) == 2
     for profile in plan.profiles:
         assert profile.fused_attention() == bundle.spec.decoder.layers, profile
-        assert profile.products_by_types() is not None
+        products = profile.products_by_types()
+        assert products is not None and products["half x int4"] >= 4 * bundle.spec.decoder.layers, products
+
+
+@pytest.mark.parametrize("dialect", TENSORRT_DIALECTS)
+def test_an_8_bit_tower_multiplies_8_bit_numbers_and_keeps_its_attention_fused(
+    room: Path, dialect: Dialect
+) -> None:
+    bundle = full_size_bundle("1.3b", room, (dialect,), CONTEXT)
+    source, low = bundle.graph("vision_low", dialect), bundle.spec.low
+    names = [
+        f"blocks.{index}.{name}" for index in range(low.layers) for name in ("qkv", "proj", "fc1", "fc2")
+    ]
+    pixels = np.random.default_rng(1).standard_normal((1, 3, low.image_size, low.image_size))
+    peaks = absmax_from_samples(bundle.path_of(source), names, [{"pixels": pixels.astype(np.float16)}], 2)
+    decisions: dict[str, Decision] = {name: Int8(scale_from_absmax(peak)) for name, peak in peaks.items()}
+    target, plan = room / "int8" / "vision_low.onnx", room / "vision_low.plan"
+    target.parent.mkdir()
+    write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
+    (shape,) = engines_from_graph(source, Serving(CONTEXT))
+    build_engine(BuildRequest("vision_low", "tensorrt-rtx", str(target), str(plan), shape.profiles))
+    (profile,) = report_from_plan(plan).profiles
+    assert profile.fused_attention() == low.layers, profile
+    products = profile.products_by_types()
+    assert products is not None and products["int8 x int8"] == len(names), products
+    assert products.keys() - {"int8 x int8"} <= {"half x half"}, products  # the patches' convolution
 
 
 def test_profiles_of_a_float_decoder_hold_its_weights_once_each(room: Path) -> None:
