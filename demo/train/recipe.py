@@ -47,8 +47,8 @@ class Recipe:
 
 PLANS = (
     Plan("siglip", 400, 64, 1e-3, 100),
-    Plan("sam", 2500, 8, 1.5e-3, 250),
-    Plan("text", 2000, 6, 1.5e-3, 250),
+    Plan("sam", 3600, 8, 1.5e-3, 300),
+    Plan("text", 10000, 6, 1.5e-3, 500),
     Plan("stage1", 400, 8, 2e-3, 50),
     Plan("stage2", 900, 8, 1e-3, 100),
     Plan("stage3", 5000, 6, 1e-3, 250),

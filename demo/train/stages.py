@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
-from demo.data.pages import page_scene
+from demo.data.lessons import lesson_scene
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
@@ -84,7 +84,7 @@ class StageTask:
             else:
                 is_page = bool(rng.random() < reading)
                 scene = (
-                    page_scene(rng_from_name(self.seed, split, "page", index), split)
+                    lesson_scene(rng_from_name(self.seed, split, "page", index), split)
                     if is_page
                     else scene_of(self.seed, split, index, SHARES)
                 )

@@ -10,8 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
+from demo.data.lessons import lesson_scene
 from demo.data.practice import practice_page
 from demo.data.scene import Mark, Scene
+from demo.data.shape_pages import shape_page
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import batch_from, pixels_of
 from demo.train.contrast import MOST_WORDS, Contrast, pairwise_sigmoid_loss, retrieval_accuracy
@@ -21,6 +23,7 @@ from demo.train.labels import CLASSES
 from demo.train.loop import Figures
 from demo.train.model import Learner, SamMaps, answer_loss
 from demo.train.reading import share_right
+from demo.train.stages import SHARES
 from edge_runtime.preprocess import pixels_from_picture
 from export.modules.sam import SamTower
 
@@ -68,9 +71,12 @@ class SamTask:
         return {"map_right": dense_accuracy(near, labels), "tokens_right": dense_accuracy(far, labels)}
 
     def lesson(self, index: int) -> Lesson:
-        """A page of print, and then two scenes."""
-        if index % 3 == 0:
+        """A page of print or of shapes, and then two scenes."""
+        if index % 6 == 0:
             return practice_page(rng_from_name(self.seed, "practice", index))
+        if index % 6 == 3:
+            page = shape_page(rng_from_name(self.seed, "shapes", index), "train")
+            return picture_of(page), page.marks
         scene = scene_of(self.seed, "train", index - index // 3 - 1, self.kinds)
         return picture_of(scene), scene.marks
 
@@ -135,7 +141,7 @@ class SiglipTask:
 class TextTask:
     """The decoder learns to talk: dialogue, and questions about pictures that are told in words."""
 
-    TOLD = 0.6  # share of the conversations about a picture in words
+    TOLD, PAGES = 0.75, 0.1  # shares of the conversations about a picture in words, and about a page
     MOST = 8
 
     def __init__(self, learner: Learner, writer: Writer, seed: int, batch: int) -> None:
@@ -160,10 +166,15 @@ class TextTask:
         rng = rng_from_name(self.seed, "text", split, step)
         conversations = []
         for index in range(step * count, (step + 1) * count):
-            kinds = PICTURED if rng.random() < self.TOLD else ("dialogue",)
-            scene = scene_of(self.seed, split, index, kinds)
+            scene = self.scene(rng, split, index)
             conversations.append(self.writer.about_words(scene, rng, self.MOST))
         batch = batch_from(conversations, [], False)
         embeds = self.learner.embeds(batch.ids, batch.is_image, None)
         logits = self.learner.logits(embeds, batch)
         return answer_loss(logits, batch.targets, batch.weights), share_right(logits, batch)
+
+    def scene(self, rng: np.random.Generator, split: Split, index: int) -> Scene:
+        kind = rng.random()
+        if kind < self.PAGES:
+            return lesson_scene(rng_from_name(self.seed, split, "page", index), split)
+        return scene_of(self.seed, split, index, SHARES if kind < self.PAGES + self.TOLD else ("dialogue",))

@@ -1,0 +1,39 @@
+"""Pages full of shapes in rows: where every shape teaches, pages teach faster than scenes with a few."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demo.data.canvas import Canvas
+from demo.data.scene import CANVAS, Question, Scene
+from demo.data.shape import KINDS, LARGEST, SMALLEST, Shape
+from demo.data.shapes import draw_shape, palette_of
+from demo.data.split import Split
+
+NAME = "what shapes are there?"
+FEWEST_ROWS, MOST_ROWS = 2, 5
+EMPTY = 0.35  # share of the places
+GAP = 3  # pixels between places
+DRIFT = 3  # pixels that a shape may lie higher or lower than its row
+
+
+def shape_page(rng: np.random.Generator, split: Split) -> Scene:
+    """Shapes row by row, some places left empty; the answer names them as one reads, from the top left."""
+    paper, palette = palette_of(rng, split)
+    canvas = Canvas(rng, paper)
+    rows = int(rng.integers(FEWEST_ROWS, MOST_ROWS + 1))
+    place, kinds, names = CANVAS // rows, list(KINDS), list[str]()
+    taken = rng.random((rows, rows)) >= EMPTY
+    taken[int(rng.integers(rows)), int(rng.integers(rows))] = True
+    for row, column in np.argwhere(taken).tolist():
+        colour, kind = palette[int(rng.integers(len(palette)))], kinds[int(rng.integers(len(kinds)))]
+        side = int(rng.integers(SMALLEST, min(LARGEST, place - 2 * GAP) + 1))
+        free = place - GAP - side
+        left = column * place + GAP + int(rng.integers(max(1, free)))
+        middle = free / 2 + float(rng.uniform(-DRIFT, DRIFT))
+        top = row * place + GAP + round(min(max(0.0, middle), free))
+        draw_shape(canvas, Shape(kind, colour, (left, top, left + side, top + side)))
+        names.append(f"{colour} {kind}")
+    read = ", ".join(names)
+    question = Question("dialogue", NAME, read)
+    return Scene(canvas.finished(), "rows of shapes", read, tuple(canvas.marks), (question,))
