@@ -81,7 +81,7 @@ class Comparison:
         self._wanted: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def report(self, has_same_tokenizer: bool) -> ParityReport:
-        roles, greedy, weights = [self._table()], list[GreedyParity](), list[WeightParity]()
+        roles, greedy, weights = list[RoleParity](), list[GreedyParity](), list[WeightParity]()
         for dialect, backend in self.backends.items():
             roles += self._roles(dialect)
             greedy += [self._greedy("text", None, dialect), self._greedy("image", self.embeds[0], dialect)]
@@ -95,8 +95,13 @@ class Comparison:
             *([self._tower("vision_high", dialect, high, self.high)] if self.high else []),
             self._tower("vision_low", dialect, low, self.low),
             self._adaptor(dialect),
+            *([self._table()] if self._is_first(dialect) else []),
             self._decoder(dialect),
         ]
+
+    def _is_first(self, dialect: Dialect) -> bool:
+        """The embedding table lies beside the graphs of all dialects; it is compared once."""
+        return dialect == next(iter(self.backends))
 
     def _step(self, label: str) -> None:
         self.done += 1
@@ -104,10 +109,8 @@ class Comparison:
         self.progress(f"comparing {label}", self.done, 1 + each * len(self.backends))
 
     def _weights(self, dialect: Dialect) -> list[WeightParity]:
-        """The table lies beside the graphs of all dialects, and is compared with those of the first."""
         self._step(f"weights, {dialect}")
-        is_first = dialect == next(iter(self.backends))
-        roles = [role for role in self.spec.roles if role != "embed" or is_first]
+        roles = [role for role in self.spec.roles if role != "embed" or self._is_first(dialect)]
         return [weight_parity(self.bundle, self.reference, role, dialect) for role in roles]
 
     def _tower(
