@@ -60,7 +60,7 @@ class Assistant:
         self.tokenizer = Tokenizer.open(bundle.tokenizer_path)
         self.format = PromptFormat(self.tokenizer, self.spec.prompt, self.spec.image_tokens)
         self._parts: Parts | None = Parts.open(bundle, backend, self.capacity)
-        self._engine = backend.name
+        self._engine, self._dialect = backend.name, backend.dialect
         self._owner: object = None  # the answer that the KV cache belongs to
         self._busy = Lock()
 
@@ -68,7 +68,9 @@ class Assistant:
     def precision(self) -> dict[str, str]:
         """Of every role, as the bundle has it."""
         found: dict[str, str] = {
-            role: self.bundle.graph(role, "ort").precision for role in self.spec.roles if role != "embed"
+            role: self.bundle.graph(role, self._dialect).precision
+            for role in self.spec.roles
+            if role != "embed"
         }
         return found | {"embed": "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"}
 

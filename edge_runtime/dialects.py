@@ -17,7 +17,7 @@ class Grammar:
     """The words of one dialect. `operators` maps an ONNX domain ("" is the standard one) to operator names.
 
     Graphs are written with `opset`; `newest` is the highest that the dialect's oldest engine reads, for 4-bit weights
-    alone where it is higher. Engines that are symmetric know no zero point but 0."""
+    alone where it is higher. Symmetric engines round around 0, to numbers with a sign."""
 
     name: Dialect
     opset: int

@@ -102,7 +102,10 @@ def add_export(verbs: Verbs[Parser]) -> None:
     )
     parser.add_argument("out", type=given_path, metavar="OUT", help="bundle folder to make; must not exist")
     parser.add_argument(
-        "--dialect", default="ort", metavar="NAME[,NAME]", help="graph dialects (default: ort)"
+        "--dialect",
+        default="ort",
+        metavar="NAME[,NAME]",
+        help="ort: ONNX Runtime (default); trt10: TensorRT 10.3 and later; trt: TensorRT 10.15 and later, TensorRT-RTX",
     )
     parser.add_argument("--precision", choices=["fp16", "fp32"], default="fp16", help="default: fp16")
     parser.add_argument(

@@ -147,7 +147,7 @@ class Comparison:
         self._step(f"decoder, {dialect}")
         image = self.embeds[0]
         prompt = self._prompt(image)
-        embeds = self._embedded(prompt, image)
+        embeds = self._embedded(prompt, image)[:, : self.bundle.manifest.max_context]
         length = embeds.shape[1]
         cut = max(1, length // 3)
         decoder = self.backends[dialect].decoder(batch=1, capacity=length)
@@ -169,7 +169,9 @@ class Comparison:
         """The runtime chooses; then one pass of the reference says what it would have chosen at each step."""
         self._step(f"greedy tokens, {name}, {dialect}")
         prompt = self._prompt(image)
-        limit = min(GREEDY_TOKENS, self.spec.decoder.max_positions - len(prompt))
+        limit = min(GREEDY_TOKENS, self.bundle.manifest.max_context - len(prompt))
+        if limit <= 0:  # nobody can ask this of a bundle with so short a context
+            return GreedyParity(name, dialect, 0, 0, None, 0.0)
         try:
             found = list(self._generated(prompt, image, limit, dialect))
         except MachineFault as fault:

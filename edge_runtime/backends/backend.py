@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.dialects import Dialect
 from edge_runtime.spec import Role
 
 Array = npt.NDArray[np.generic]
@@ -39,6 +40,10 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose graphs of the bundle it runs."""
 
     def graph(self, role: Role) -> Graph: ...
 

@@ -105,7 +105,7 @@ class OrtGraph:
 
 
 class OrtDecoder:
-    """Past and present are bound to one buffer per layer and kind, so a step copies no cache.
+    """Past and present are bound to one buffer per layer and kind, so a step of the `ort` dialect copies no cache.
 
     A graph may say how long its cache is; then that is the capacity, whatever was asked for.
     GroupQueryAttention, of the `ort` dialect, takes several rows only with one token each, or from an empty cache; other

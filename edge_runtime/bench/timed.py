@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_runtime.backends.backend import Array, Backend, DecoderGraph, Graph
+from edge_runtime.dialects import Dialect
 from edge_runtime.spec import Role
 from edge_runtime.stopwatch import Stopwatch
 
@@ -30,6 +31,10 @@ class TimedBackend:
     @property
     def name(self) -> str:
         return self._backend.name
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._backend.dialect
 
     def graph(self, role: Role) -> TimedGraph:
         return TimedGraph(self._backend.graph(role), role, self._stopwatch)

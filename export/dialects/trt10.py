@@ -1,4 +1,7 @@
-"""The `trt10` spelling: plain operators, opset 20, in the shapes that TensorRT 10.3 and later fuse by themselves."""
+"""The `trt10` spelling: plain operators, opset 20, for TensorRT 10.3 and later.
+
+Which of its shapes are fused was seen with TensorRT-RTX 1.7; on 10.3 it is for a board to say.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,7 @@ class Trt10Spelling(Eager):
         age = (
             torch.arange(capacity, device=q.device) - write_index[:, None]
         )  # (B, C): the row's token of this call
-        key, value = (
-            written(past, new.transpose(1, 2), age, steps) for past, new in ((past_key, k), (past_value, v))
-        )
+        key, value = (written(past, new, age, steps) for past, new in ((past_key, k), (past_value, v)))
         is_visible = age[:, None, None, :] <= torch.arange(steps, device=q.device)[:, None]  # (B, 1, S, C)
         groups = q.shape[2] // k.shape[2]
         out = attended(q * q.shape[3] ** -0.5, repeated(key, groups), repeated(value, groups), is_visible)
@@ -56,10 +57,14 @@ def padded(v: Tensor, width: int) -> Tensor:
 
 
 def written(past: Tensor, new: Tensor, age: Tensor, steps: int) -> Tensor:
-    """`past` (B, H, C, D) with `new` (B, H, S, D) in the rows whose age (B, C) is 0 to S-1.
+    """`past` (B, H, C, D) with `new` (B, S, H, D) in the rows whose age (B, C) is 0 to S-1.
 
-    A scatter would be several transposes of the whole cache, and with a reduction 10.3 refuses it.
+    A scatter would be several transposes of the whole cache, and with a reduction 10.3 refuses it. Rows are looked up
+    whole: an index for each element would be as large as four caches.
     """
+    batch, heads = past.shape[:2]
     is_new = (age >= 0) & (age < steps)
-    rows = age.clamp(0, steps - 1)[:, None, :, None].expand(-1, past.shape[1], -1, past.shape[3])
-    return torch.where(is_new[:, None, :, None], new.gather(2, rows), past)
+    rows = age.clamp(0, steps - 1) + torch.arange(batch, device=age.device)[:, None] * steps  # (B, C)
+    found = F.embedding(rows, new.flatten(2).flatten(0, 1))  # (B, C, H * D)
+    wide = torch.unflatten(found, -1, (heads, -1)).transpose(1, 2)
+    return torch.where(is_new[:, None, :, None], wide, past)

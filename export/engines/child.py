@@ -38,7 +38,9 @@ def become_expendable() -> None:
     """Where memory runs out this process is ended before any other, and it never outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this one
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if OOM_SCORE.exists():
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(0)  # the parent had ended before it could be told to take this one along
+    if os.access(OOM_SCORE, os.W_OK):
         OOM_SCORE.write_text("1000", encoding="ascii")
 
 

@@ -79,7 +79,7 @@ def ending_of_child(
     pipe = subprocess.PIPE
     # It runs in a folder of ours, so that no file of the user's is taken for a module, and finds what we find.
     with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
+        [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
     ) as process:
         try:
             return watched(process, json.dumps(json_from_record(request)).encode(), limit_mib)

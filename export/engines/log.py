@@ -45,7 +45,8 @@ class BuildLog:
         return "; ".join(told[-3:])
 
     def is_about_memory(self) -> bool:
-        return is_about_memory("\n".join([*self.faults, *self.warnings]))
+        """Errors alone: a warning about memory may be of a kernel that was not chosen, on the way to a good build."""
+        return is_about_memory("\n".join(self.faults))
 
 
 def is_about_memory(text: str) -> bool:

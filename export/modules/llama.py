@@ -23,8 +23,8 @@ class Decoder(nn.Module):
     """Embeddings in, logits of chosen rows out; the IO of every dialect.
 
     `inputs_embeds` (B, S, D) take the cache rows from `write_index` (B) on; `logit_index` (B, K) names
-    the rows of S whose logits are wanted. `past` holds one pair per layer. Returns logits (B, K, V), the
-    largest of them and their ids (B, K, candidates) where the form has any, and the caches after this call. `rope_cos` and `rope_sin` are tables, not weights: whoever builds
+    the rows of S whose logits are wanted. `past` holds one pair per layer. Returns logits (B, K, V), where the
+    form has candidates the largest logits and their ids (B, K, candidates), and the caches after this call. `rope_cos` and `rope_sin` are tables, not weights: whoever builds
     this under fake tensors fills them from `rope_tables`.
     """
 

@@ -20,6 +20,7 @@ from edge_runtime.bench.report import (
 )
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bench.subject import Subject
+from edge_runtime.dialects import Dialect
 from edge_runtime.memory import MemoryUse
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.spec import Role
@@ -69,6 +70,7 @@ class SlowBackend:
     clock: FakeClock
     fake: FakeBackend = field(default_factory=lambda: FakeBackend([5] * CONTEXT))
     name: str = "slow"
+    dialect: Dialect = "ort"
 
     def graph(self, role: Role) -> SlowGraph:
         return SlowGraph(self.fake.graph(role), self.clock, GRAPH_S[role])

@@ -11,6 +11,7 @@ import numpy as np
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.backend import Array, Floats, Ints
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import FileEntry, Manifest, TableEntry
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
@@ -92,6 +93,7 @@ class ScriptedDecoder:
 class FakeBackend:
     script: list[int]
     name: str = "fake"
+    dialect: Dialect = "ort"
     ran: list[Role] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of the latest feeds
     decoders: list[ScriptedDecoder] = field(default_factory=list)

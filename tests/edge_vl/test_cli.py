@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 
 import pytest
@@ -31,6 +32,13 @@ class Broken(io.StringIO):
 
     def write(self, _: str) -> int:
         raise self.fault
+
+
+class Typed(io.TextIOWrapper):
+    """Lines that come from a person."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Screen(io.StringIO):
@@ -192,11 +200,14 @@ def test_a_prompt_is_for_people_only() -> None:
 
 
 def test_a_person_is_asked_and_left_on_a_fresh_line() -> None:
-    typed = Screen("hi\n")
+    reading, writing = os.pipe()
+    os.write(writing, b"hi\n")
+    os.close(writing)
     err = io.StringIO()
-    terminal = Terminal(io.StringIO(), err, typed)
-    assert terminal.is_typed
-    assert [terminal.ask("> "), terminal.ask("> ")] == ["hi", None]
+    with Typed(os.fdopen(reading, "rb")) as typed:
+        terminal = Terminal(io.StringIO(), err, typed)
+        assert terminal.is_typed
+        assert [terminal.ask("> "), terminal.ask("> ")] == ["hi", None]
     assert err.getvalue() == "> > \n"
 
 

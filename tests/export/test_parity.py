@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.backends.backend import Array, Floats, Graph, Ints
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import Role
 from export.checkpoint import Checkpoint
@@ -81,6 +82,7 @@ class OffBackend:
     """ONNX Runtime, wrong by a thousandth in one number of one role."""
 
     name = "off"
+    dialect: Dialect = "ort"
 
     def __init__(self, bundle: Bundle, off: Role) -> None:
         self.backend = OrtBackend(bundle, threads=1)

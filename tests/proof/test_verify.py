@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from edge_runtime.dialects import FloatPrecision
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_vl.cli import exit_status
 from edge_vl.terminal import Terminal
+from export.exporter import export_bundle
+from export.options import ExportOptions
 from tests.checkpoints import SMALL_MODELS, edit_tensors
 from tests.proof.subject import bundle_below, checkpoint_below
 
@@ -65,3 +67,39 @@ def test_a_bundle_fails_against_a_checkpoint_with_one_other_weight(
     edit_tensors(path / "model.safetensors", add={name: value})
     status, result = verified(bundle_below(folder, "windowed", "fp16"), path)
     assert (status, result["passed"]) == (1, False)
+
+
+@pytest.mark.parametrize("dialect", ["trt10", "trt"])
+def test_a_changed_part_of_the_head_is_found_in_dialects_that_cut_it(
+    folder: Path, tmp_path: Path, dialect: Dialect
+) -> None:
+    path = tmp_path / "changed"
+    shutil.copytree(checkpoint_below(folder, "grouped"), path)
+    value = load_file(path / "model.safetensors")["lm_head.weight"].clone()
+    value[-1, 0] *= 1.02  # of the last part
+    edit_tensors(path / "model.safetensors", add={"lm_head.weight": value})
+    status, result = verified(bundle_below(folder, "grouped", dialect=dialect), path)
+    (decoder,) = (each for each in result["parity"]["weights"] if each["role"] == "decoder")
+    assert (status, decoder["dialect"], decoder["differing"]) == (1, dialect, ["head.weight"])
+
+
+def test_every_dialect_of_a_bundle_is_compared_and_its_table_once(folder: Path, tmp_path: Path) -> None:
+    """With the shortest context there is: the cache of `trt` has no row more, and the prompt does not fit."""
+    checkpoint, bundle = checkpoint_below(folder, "grouped"), tmp_path / "bundle"
+    shortest = SMALL_MODELS["grouped"].image_tokens + 1
+    export_bundle(checkpoint, bundle, ExportOptions(("trt10", "trt"), "fp32", shortest))
+    status, result = verified(bundle, checkpoint)
+    assert (status, result["passed"]) == (0, True), result
+    parity = result["parity"]
+    every = ["vision_low", "adaptor", "decoder"]
+    assert [(each["dialect"], each["role"]) for each in parity["roles"]] == [
+        *(("trt10", role) for role in every[:2]),
+        (None, "embed"),
+        ("trt10", "decoder"),
+        *(("trt", role) for role in every),
+    ]
+    assert [(each["dialect"], each["prompt"]) for each in parity["greedy"]] == [
+        (dialect, prompt) for dialect in ("trt10", "trt") for prompt in ("text", "image")
+    ]
+    assert [each["tokens"] for each in parity["greedy"] if each["prompt"] == "image"] == [0, 0]
+    assert sum(each["role"] == "embed" for each in parity["weights"]) == 1
