@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -73,6 +74,7 @@ class Signals:
     def wait_for_line(self, lines: TextIO) -> None:
         """Returns when there is something to read. A signal that comes right before a read that waits would wait
         with it, for the next line; this one also waits for a byte that each signal writes at once."""
+        logging.disable(logging.NOTSET)  # whoever is asked again goes on, signal or not
         awake, alarm = os.pipe()
         os.set_blocking(alarm, False)
         before = signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
@@ -91,6 +93,7 @@ class Signals:
 
     def _raise(self, number: int, _: FrameType | None) -> NoReturn:
         self._last = (number, self._clock())
+        logging.disable()  # what libraries log of the failure that this is to them is no news
         raise Interrupted if number == signal.SIGINT else Stopped(number)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,27 @@ def test_a_signal_that_a_destructor_swallowed_says_nothing_and_stops_the_next_st
     assert (done.returncode, done.stderr) == (143, b"stopped by SIGTERM; nothing was left half-written\n")
 
 
+def test_what_libraries_log_of_a_signal_is_not_shown() -> None:
+    """As torch does, with a traceback, when an exception passes through its tracing."""
+    code = (
+        "import logging, os, signal\n"
+        "from edge_vl import cli\n"
+        "from edge_vl.verbs import verify\n"
+        "def verb(*_):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "    except BaseException:\n"
+        "        logging.getLogger('torch').exception('failed')\n"
+        "        raise\n"
+        "verify.run = verb\n"
+        "cli.main(['verify', 'BUNDLE'])\n"
+    )
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
+    assert (done.returncode, done.stderr) == (143, b"stopped by SIGTERM; nothing was left half-written\n")
+
+
 def test_a_fault_that_a_destructor_swallowed_is_still_shown(capsys: pytest.CaptureFixture[str]) -> None:
     class Last:
         def __del__(self) -> None:
@@ -117,6 +140,12 @@ def test_a_fault_long_after_a_signal_is_its_own() -> None:
     assert cause.number == signal.SIGTERM
     now[0] = 2.0
     assert signals.cause() is None
+
+
+@pytest.fixture(autouse=True)
+def logging_goes_on() -> Iterator[None]:
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def last_words(process: subprocess.Popen[bytes]) -> list[str]:
