@@ -8,10 +8,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.publish import staged_file_if_wanted
 
 REDRAW_S, PLAIN_S = 0.1, 10.0
 ERASE_LINE = "\r\x1b[K"
@@ -24,6 +26,19 @@ def status_told(error: EdgeVLError, is_json: bool = False) -> int:
         record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
         print(json.dumps({"error": record}))
     return error.exit_status
+
+
+def status_of_report(make: Callable[[], object], out: Path | None) -> int:
+    """Prints the report that `make` takes its time for, and puts it into `out`, which must not exist, if that is wanted."""
+    try:
+        with staged_file_if_wanted(out) as path:
+            text = json.dumps(make(), indent=1)
+            if path is not None:
+                path.write_text(text + "\n", encoding="utf-8")
+    except EdgeVLError as error:
+        return status_told(error)
+    print(text)
+    return 0
 
 
 class Stopped(BaseException):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,17 +11,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
 
-from demo.command import status_told
+from demo.command import status_of_report
 from demo.full_size import command_cost
 from demo.random_checkpoint import spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.errors import EdgeVLError
 from export.engines.compilation import Compiled, attention_layers, compiled_engines
 from export.engines.library import EngineName
 from export.engines.serving import Serving
 
+ENGINE: EngineName = "tensorrt-rtx"  # the one that builds without a GPU, and whose plans can be read
 TENSORRT_DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
 
 
@@ -38,13 +37,11 @@ def full_size_bundle(size: str, folder: Path, dialects: Sequence[Dialect], conte
     return Bundle.open(out, is_trusted=True)
 
 
-def engines_one_by_one(
-    bundle: Bundle, dialects: Sequence[Dialect], engine: EngineName, folder: Path
-) -> Iterator[Compiled]:
+def engines_one_by_one(bundle: Bundle, dialects: Sequence[Dialect], folder: Path) -> Iterator[Compiled]:
     """Each plan is removed as soon as it was looked into: together they would fill a laptop's disk."""
     serving = Serving(bundle.manifest.max_context)
     for dialect in dialects:
-        for compiled in compiled_engines(bundle, dialect, engine, serving, folder):
+        for compiled in compiled_engines(bundle, dialect, ENGINE, serving, folder):
             Path(compiled.build.plan).unlink()
             yield compiled
 
@@ -73,13 +70,11 @@ def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object
     }
 
 
-def report_from_size(
-    size: str, folder: Path, dialects: Sequence[Dialect], engine: EngineName, context: int
-) -> dict[str, object]:
+def report_from_size(size: str, folder: Path, dialects: Sequence[Dialect], context: int) -> dict[str, object]:
     bundle = full_size_bundle(size, folder, dialects, context)
     start, records = time.monotonic(), list[dict[str, object]]()
     version = ""
-    for compiled in engines_one_by_one(bundle, dialects, engine, folder):
+    for compiled in engines_one_by_one(bundle, dialects, folder):
         version = compiled.build.engine_version
         records.append(record_from_compiled(compiled, bundle))
         print(f"{compiled.dialect} {compiled.name}: {records[-1]['seconds']} s", file=sys.stderr, flush=True)
@@ -88,7 +83,7 @@ def report_from_size(
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "command": f"python -m demo.full_engines {size} FOLDER --context {context}",
         "machine": asdict(machine_here()),
-        "versions": asdict(versions_here()) | {engine: version},
+        "versions": asdict(versions_here()) | {ENGINE: version},
         "seconds": round(time.monotonic() - start, 1),
         "engines": records,
     }
@@ -99,22 +94,13 @@ def main() -> int:
     parser.add_argument("size", metavar="SIZE")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder with room for three bundles")
     parser.add_argument("--dialect", default=",".join(TENSORRT_DIALECTS))
-    parser.add_argument("--engine", choices=["tensorrt", "tensorrt-rtx"], default="tensorrt-rtx")
     parser.add_argument("--context", type=int, default=2048)
-    parser.add_argument("--out", type=Path, help="write the report here as well")
+    parser.add_argument("--out", type=Path, help="a new file for the report")
     arguments = parser.parse_args()
     dialects = cast("tuple[Dialect, ...]", tuple(arguments.dialect.split(",")))
-    try:
-        report = report_from_size(
-            arguments.size, arguments.folder, dialects, arguments.engine, arguments.context
-        )
-    except EdgeVLError as error:
-        return status_told(error)
-    text = json.dumps(report, indent=1)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return 0
+    return status_of_report(
+        lambda: report_from_size(arguments.size, arguments.folder, dialects, arguments.context), arguments.out
+    )
 
 
 if __name__ == "__main__":

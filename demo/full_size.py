@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from demo.command import status_told
+from demo.command import status_of_report
 from demo.random_checkpoint import LayoutName, spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import Machine, machine_here, versions_here
 from edge_runtime.errors import EdgeVLError
@@ -188,24 +188,21 @@ def main() -> int:
     parser.add_argument(
         "--verify", action="store_true", help="compare the bundle with the checkpoint as well"
     )
-    parser.add_argument("--out", type=Path, help="write the report here as well")
+    parser.add_argument("--out", type=Path, help="a new file for the report")
     arguments = parser.parse_args()
-    try:
-        checkpoint = arguments.checkpoint or arguments.folder / arguments.size
-        if arguments.checkpoint is None:
-            write_random_checkpoint(spec_named(arguments.size), checkpoint, arguments.layout)
-        size, precision = arguments.size, arguments.precision
-        cost = export_cost(size, checkpoint, arguments.folder, arguments.layout, precision)
-        report = report_from_cost(cost, machine_here())
-        if arguments.verify:
-            report["verify"] = report_from_verify(arguments.folder / f"{size}-{precision}", checkpoint)
-    except EdgeVLError as error:
-        return status_told(error)
-    text = json.dumps(report, indent=1)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return 0
+    return status_of_report(lambda: report_from_arguments(arguments), arguments.out)
+
+
+def report_from_arguments(arguments: argparse.Namespace) -> dict[str, object]:
+    size, precision = arguments.size, arguments.precision
+    checkpoint = arguments.checkpoint or arguments.folder / size
+    if arguments.checkpoint is None:
+        write_random_checkpoint(spec_named(size), checkpoint, arguments.layout)
+    cost = export_cost(size, checkpoint, arguments.folder, arguments.layout, precision)
+    report = report_from_cost(cost, machine_here())
+    if arguments.verify:
+        report["verify"] = report_from_verify(arguments.folder / f"{size}-{precision}", checkpoint)
+    return report
 
 
 if __name__ == "__main__":

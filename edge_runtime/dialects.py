@@ -8,8 +8,7 @@ from typing import Literal
 from edge_runtime.errors import EdgeVLError
 
 Dialect = Literal["ort", "trt10", "trt"]
-FloatPrecision = Literal["fp32", "fp16"]
-Precision = Literal[FloatPrecision, "int8", "int4"]  # of a graph: that of most of its weights
+Precision = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,16 @@ def staged(out: Path, sync_whole: Callable[[Path], None]) -> Iterator[Path]:
             sync(target.parent)
 
 
+@contextmanager
+def staged_file_if_wanted(out: Path | None) -> Iterator[Path | None]:
+    """As `staged_file`; None for callers that were not asked for a file."""
+    if out is None:
+        yield None
+    else:
+        with staged_file(out) as path:
+            yield path
+
+
 def check_free_space(parent: Path, need_bytes: int) -> None:
     """Refuses to begin what cannot end: EVL-DISK-FULL names both figures."""
     target = Path(os.path.abspath(parent)) / "out"  # noqa: PTH100

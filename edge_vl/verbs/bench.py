@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.bench.measure import report_from_options
@@ -17,7 +15,7 @@ from edge_runtime.bench.sample import sample_jpeg
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bench.table import figure, precision_words
 from edge_runtime.errors import EdgeVLError, one_line
-from edge_runtime.publish import staged_file
+from edge_runtime.publish import staged_file_if_wanted
 from edge_runtime.record import bytes_from_json
 from edge_vl.verbs.folders import refuse_checkpoint
 
@@ -40,7 +38,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         is_trusted=arguments.trust_bundle,
     )
     refuse_checkpoint(arguments.bundle)
-    with result_file(arguments.out) as out:
+    with staged_file_if_wanted(arguments.out) as out:
         today = datetime.now(timezone.utc).date().isoformat()
         report = report_from_options(options, command_from_arguments(arguments), today, terminal.progress)
         if out is not None:
@@ -49,15 +47,6 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         show(report, terminal)
     terminal.json(report.to_json())
     return 0
-
-
-@contextlib.contextmanager
-def result_file(out: Path | None) -> Iterator[Path | None]:
-    if out is None:
-        yield None
-        return
-    with staged_file(out) as path:
-        yield path
 
 
 def contexts_from_text(text: str | None) -> tuple[int, ...]:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import DecoderSpec
-from export.dialects.rotary import rope_rows
-from export.modules.spelling import Cached, Eager, Rope, rotated
+from export.modules.spelling import Cached, Eager, Rope, positions_from, rope_rows, rotated
 
 CONTRIB = "com.microsoft"
 HEAD_MULTIPLE = 8  # GroupQueryAttention takes heads of these sizes
@@ -55,7 +54,7 @@ class OrtSpelling(Eager):
         steps = q.shape[1]
         is_rotated_inside = q.shape[3] % ROTARY_HEAD_MULTIPLE == 0
         if not is_rotated_inside:
-            cos, sin = rope_rows(rope, write_index, steps)
+            cos, sin = rope_rows(rope, positions_from(write_index, steps))
             q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         tables = rope if is_rotated_inside else ()
         last_row = (write_index + (steps - 1)).to(torch.int32)  # (B,)

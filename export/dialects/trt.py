@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from export.dialects.trt10 import padded
-from export.modules.spelling import Cached, Eager, Rope
+from export.modules.spelling import Cached, Eager, Rope, positions_from
 
 
 class TrtSpelling(Eager):
@@ -34,8 +34,7 @@ class TrtSpelling(Eager):
         write_index: Tensor,
         rope: Rope,
     ) -> Cached:
-        steps = q.shape[1]
-        positions = write_index[:, None] + torch.arange(steps, device=q.device)  # (B, S)
+        positions = positions_from(write_index, q.shape[1])
         q, k = (turned(x.transpose(1, 2), rope, positions) for x in (q, k))
         key, value = (
             updated(past, new, write_index) for past, new in ((past_key, k), (past_value, v.transpose(1, 2)))

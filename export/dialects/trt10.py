@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from export.dialects.rotary import rope_rows
-from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
+from export.modules.spelling import Cached, Eager, Rope, positions_from, repeated, rope_rows, rotated
 
 
 class Trt10Spelling(Eager):
@@ -31,11 +30,10 @@ class Trt10Spelling(Eager):
         rope: Rope,
     ) -> Cached:
         steps, capacity = q.shape[1], past_key.shape[2]
-        cos, sin = rope_rows(rope, write_index, steps)
+        cos, sin = rope_rows(rope, positions_from(write_index, steps))
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
-        age = (
-            torch.arange(capacity, device=q.device) - write_index[:, None]
-        )  # (B, C): the row's token of this call
+        # (B, C): which of this call's tokens a row takes, if any.
+        age = torch.arange(capacity, device=q.device) - write_index[:, None]
         key, value = (written(past, new, age, steps) for past, new in ((past_key, k), (past_value, v)))
         is_visible = age[:, None, None, :] <= torch.arange(steps, device=q.device)[:, None]  # (B, 1, S, C)
         groups = q.shape[2] // k.shape[2]

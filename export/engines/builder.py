@@ -52,8 +52,6 @@ def config_for(library: Library, builder: Any, request: BuildRequest) -> Any:
     config.profiling_verbosity = (
         library.module.ProfilingVerbosity.DETAILED
     )  # the inspectors read what it leaves
-    if request.workspace_mib is not None:
-        config.set_memory_pool_limit(library.module.MemoryPoolType.WORKSPACE, request.workspace_mib << 20)
     add_profiles(builder, config, request.profiles)
     return config
 

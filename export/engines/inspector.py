@@ -43,7 +43,7 @@ class Product:
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """One profile of a plan. Whatever a source cannot tell is None, never an empty count.
+    """One profile of a plan. Whatever the plan does not tell is None, never an empty count.
 
     `attention` counts fused attention kernels by name; `constant_bytes` adds up constants by type: weights that
     profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind.
@@ -76,9 +76,8 @@ class ProfileReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan by profile. `source` is who told it: the listings in the file, or the library's engine inspector."""
+    """A plan by profile."""
 
-    source: Literal["listing", "inspector"]
     plan_bytes: int
     profiles: tuple[ProfileReport, ...]
 
@@ -99,12 +98,12 @@ def report_from_plan(path: Path) -> PlanReport:
         raise listing_error(path, str(fault)) from fault
     if not reports:
         raise listing_error(path, "there is none in the file")
-    return PlanReport("listing", plan_bytes, tuple(reports))
+    return PlanReport(plan_bytes, tuple(reports))
 
 
 def listing_error(path: Path, why: str) -> EdgeVLError:
     what = f"{path.name} has no listing that can be read"
-    fix = "build it with TensorRT-RTX 1.7.1 and detailed profiling, or inspect it on a machine with its GPU"
+    fix = "build it with TensorRT-RTX 1.7.1: no listing of another version is known"
     return EdgeVLError("EVL-PLAN-LISTING", what, why, fix)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from edge_runtime.errors import EdgeVLError, one_line
 from export.engines.library import Library
 from export.engines.log import BuildLog, is_about_memory, without_driver_noise
-from export.engines.modelbytes import model_with_fixed_shapes, shapes_error
 from export.engines.request import BuildRequest
 from export.engines.shapes import Profile
 
@@ -27,13 +26,7 @@ def new_network(library: Library, builder: Any) -> Any:
 def parse_graph(library: Library, network: Any, logger: Any, log: BuildLog, request: BuildRequest) -> Any:
     """Fills the network and returns the parser, which must outlive the build; EVL-BUILD-PARSE if it refuses."""
     parser = library.module.OnnxParser(network, logger)
-    path = Path(request.onnx)
-    if request.fixed_shapes:
-        model = model_with_fixed_shapes(path.read_bytes(), request.fixed_shapes, path.name)
-        is_read = parser.parse(model, str(path))
-    else:
-        is_read = parser.parse_from_file(str(path))
-    if not is_read:
+    if not parser.parse_from_file(request.onnx):
         raise refusal_error(library, parser, log, request)
     if not network.num_outputs:
         # The parser calls any bytes a model if protobuf can skip them.
@@ -62,6 +55,11 @@ def parse_error(library: Library, request: BuildRequest, why: str) -> EdgeVLErro
     what = f"{request.role}: {library.title} cannot read {Path(request.onnx).name}"
     fix = "export this role in a dialect that this version reads: trt10 from 10.3 on, trt from 10.15 on and for RTX"
     return EdgeVLError("EVL-BUILD-PARSE", what, why, fix)
+
+
+def shapes_error(where: str, why: str) -> EdgeVLError:
+    fix = "give profiles that fit the graph's inputs, or export this role again"
+    return EdgeVLError("EVL-BUILD-SHAPES", f"{where} cannot be built with these shapes", why, fix)
 
 
 def let_attention_decompose(library: Library, network: Any) -> None:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.library import EngineName
-from export.engines.shapes import LARGEST, Profile
+from export.engines.shapes import Profile
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One graph to one plan. `fixed_shapes` replaces dynamic dimensions of inputs before the graph is read
-    (a KV cache's capacity must be static); -1 there leaves a dimension as it is."""
+    """One graph to one plan."""
 
     role: str
     engine: EngineName
     onnx: str
     plan: str
     profiles: tuple[Profile, ...] = ()
-    fixed_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    workspace_mib: int | None = None
 
     def __post_init__(self) -> None:
         names = [profile.name for profile in self.profiles]
         if len(set(names)) != len(names):
             raise ValueError(f"two profiles have one name: {names}")
-        for name, shape in self.fixed_shapes.items():
-            if not all(size == -1 or 1 <= size <= LARGEST for size in shape):
-                raise ValueError(f"{name} cannot have the shape {list(shape)}")
-        if self.workspace_mib is not None and self.workspace_mib < 1:
-            raise ValueError(f"a workspace of {self.workspace_mib} MiB")
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,8 @@ class EngineShape:
 
 
 def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape, ...]:
-    """One engine a tower; for the decoder one with both profiles, or two engines where profiles would copy weights.
-
-    Measured on the 1.3B: profiles of one plan share 4-bit weights, and hold float weights once each; building both
-    at once then takes half as much memory again as building one.
-    """
+    """One engine a tower, and two for a decoder: two profiles of one plan hold float weights twice, and building them
+    together takes the memory of both."""
     if entry.role != "decoder":
         profile = profile_from_ports(entry.role, entry.inputs, serving, (1, 1, serving.batch), (1, 1, 1))
         return (EngineShape(entry.role, (profile,)),)
@@ -53,14 +50,7 @@ def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape
         profile_from_ports(PREFILL, entry.inputs, serving, (1, 1, serving.batch), (1, usual, longest)),
         profile_from_ports(DECODE, entry.inputs, serving, (1, serving.batch, serving.batch), (1, 1, 1)),
     )
-    if has_shared_weights(entry):
-        return (EngineShape(entry.role, every),)
     return tuple(EngineShape(f"{entry.role}.{profile.name}", (profile,)) for profile in every)
-
-
-def has_shared_weights(entry: GraphEntry) -> bool:
-    """Whether two profiles of one plan hold the graph's weights once: only 4-bit ones were seen to be shared."""
-    return entry.precision == "int4"
 
 
 def profile_from_ports(

@@ -73,8 +73,8 @@ class Eager:
         write_index: Tensor,
         rope: Rope,
     ) -> Cached:
-        positions = write_index[:, None] + torch.arange(q.shape[1], device=q.device)  # (B, S)
-        cos, sin = (F.embedding(positions, table)[:, :, None].float() for table in rope)  # (B, S, 1, hd/2)
+        positions = positions_from(write_index, q.shape[1])
+        cos, sin = rope_rows(rope, positions)
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         rows = positions[:, None, :, None].expand(-1, k.shape[2], -1, k.shape[3])  # (B, kvH, S, hd)
         key = past_key.scatter(2, rows, k.transpose(1, 2))
@@ -89,6 +89,17 @@ class Eager:
     def resize(self, x: Tensor, side: int) -> Tensor:
         wide = F.interpolate(x.float(), size=(side, side), mode="bilinear", align_corners=False)
         return wide.to(x.dtype)
+
+
+def positions_from(write_index: Tensor, steps: int) -> Tensor:
+    """Of this call's tokens, (B, S)."""
+    return write_index[:, None] + torch.arange(steps, device=write_index.device)
+
+
+def rope_rows(rope: Rope, positions: Tensor) -> Rope:
+    """The rows of both tables at positions (B, S), each (B, S, 1, hd / 2) in fp32."""
+    cos, sin = (F.embedding(positions, table)[:, :, None].float() for table in rope)
+    return cos, sin
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -55,10 +55,7 @@ def test_work_that_went_on_after_a_signal_is_stopped_when_it_tells_its_progress(
 
 
 def test_a_signal_that_a_destructor_swallowed_says_nothing_and_stops_the_next_step() -> None:
-    code = (
-        "import os, signal\n"
-        "from edge_vl import cli\n"
-        "from edge_vl.verbs import verify\n"
+    ended = ended_with_verb(
         "class Last:\n"
         "    def __del__(self):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -66,20 +63,22 @@ def test_a_signal_that_a_destructor_swallowed_says_nothing_and_stops_the_next_st
         "def verb(_, terminal):\n"
         "    Last()\n"
         "    terminal.progress('hash', 1, 2)\n"
-        "verify.run = verb\n"
-        "cli.main(['verify', 'BUNDLE'])\n"
     )
-    call = [sys.executable, "-c", code]
+    assert ended == (143, b"stopped by SIGTERM; nothing was left half-written\n")
+
+
+def ended_with_verb(source: str) -> tuple[int, bytes]:
+    """Exit status and stderr of a command whose `verb` is this code."""
+    before = "import logging, os, signal\nfrom edge_vl import cli\nfrom edge_vl.verbs import verify\n"
+    after = "verify.run = verb\ncli.main(['verify', 'BUNDLE'])\n"
+    call = [sys.executable, "-c", before + source + after]
     done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
-    assert (done.returncode, done.stderr) == (143, b"stopped by SIGTERM; nothing was left half-written\n")
+    return done.returncode, done.stderr
 
 
 def test_what_libraries_log_of_a_signal_is_not_shown() -> None:
     """As torch does, with a traceback, when an exception passes through its tracing."""
-    code = (
-        "import logging, os, signal\n"
-        "from edge_vl import cli\n"
-        "from edge_vl.verbs import verify\n"
+    ended = ended_with_verb(
         "def verb(*_):\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -87,12 +86,8 @@ def test_what_libraries_log_of_a_signal_is_not_shown() -> None:
         "    except BaseException:\n"
         "        logging.getLogger('torch').exception('failed')\n"
         "        raise\n"
-        "verify.run = verb\n"
-        "cli.main(['verify', 'BUNDLE'])\n"
     )
-    call = [sys.executable, "-c", code]
-    done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
-    assert (done.returncode, done.stderr) == (143, b"stopped by SIGTERM; nothing was left half-written\n")
+    assert ended == (143, b"stopped by SIGTERM; nothing was left half-written\n")
 
 
 def test_a_fault_that_a_destructor_swallowed_is_still_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,19 +214,10 @@ def test_what_nohup_ignores_stays_ignored(bundle: Path) -> None:
 
 
 def test_an_interruption_inside_exec_ends_with_the_same_status() -> None:
-    code = (
-        "import os, signal\n"
-        "from edge_vl import cli\n"
-        "def verb(*_):\n"
-        "    exec('os.kill(os.getpid(), signal.SIGINT)')\n"
-        "    signal.pause()\n"
-        "from edge_vl.verbs import verify\n"
-        "verify.run = verb\n"
-        "cli.main(['verify', 'BUNDLE'])\n"
+    ended = ended_with_verb(
+        "def verb(*_):\n    exec('os.kill(os.getpid(), signal.SIGINT)')\n    signal.pause()\n"
     )
-    call = [sys.executable, "-c", code]
-    done = subprocess.run(call, env=environment(), capture_output=True, check=False, timeout=WAIT_S)
-    assert (done.returncode, done.stderr) == (130, b"interrupted; nothing was left half-written\n")
+    assert ended == (130, b"interrupted; nothing was left half-written\n")
 
 
 @pytest.mark.parametrize(

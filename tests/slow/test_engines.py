@@ -36,7 +36,7 @@ INT4_DECODER_BYTES = 900_000_000
 def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) -> None:
     bundle = full_size_bundle("1.3b-hybrid", room, TENSORRT_DIALECTS, CONTEXT)
     start, names = time.monotonic(), []
-    for compiled in engines_one_by_one(bundle, TENSORRT_DIALECTS, "tensorrt-rtx", room):
+    for compiled in engines_one_by_one(bundle, TENSORRT_DIALECTS, room):
         names.append((compiled.dialect, compiled.name))
         assert compiled.has_fused_attention(bundle.spec), compiled
         assert compiled.plan.profiles[0].layers_left_in("float") == (), compiled

@@ -11,7 +11,6 @@ import pytest
 
 from edge_runtime.errors import EdgeVLError
 from export.engines.compiler import build_engine
-from export.engines.inspector import report_from_plan
 from export.engines.request import BuildReport, BuildRequest
 from export.engines.shapes import Profile, ShapeRange
 from tests.export.engines import graphs
@@ -76,15 +75,11 @@ def test_a_module_of_the_users_folder_is_not_taken_for_ours(
     assert build_engine(product).plan_bytes > 0
 
 
-def test_a_workspace_limit_reaches_the_builder(product: BuildRequest, rtx: None) -> None:
-    assert build_engine(replace(product, workspace_mib=64)).plan_bytes > 0
-
-
 def layers_of(report: BuildReport) -> set[str]:
     return set(report.layers)
 
 
-def test_the_cache_is_updated_in_place_by_a_layer_of_its_own(workshop: Workshop) -> None:
+def test_the_cache_is_updated_by_layers_of_its_own(workshop: Workshop) -> None:
     profiles = graphs.cache_profile("prefill", 16), graphs.cache_profile("decode", 1)
     report = workshop.built("cache", graphs.cached_attention, *profiles).report
     assert report.layers["KV_CACHE_UPDATE"] == 2
@@ -122,24 +117,12 @@ def test_a_cache_of_open_capacity_is_refused_in_the_parsers_words(tmp_path: Path
     assert "cudaError" not in error.why
 
 
-def test_a_fixed_shape_closes_the_capacity(tmp_path: Path, rtx: None) -> None:
-    cache = (-1, graphs.HEADS, graphs.CAPACITY, graphs.HEAD_DIM)
-    fixed = {"past_k": cache, "past_v": cache, "mask": (-1, graphs.CAPACITY)}
-    report = build_engine(replace(open_cache(tmp_path), fixed_shapes=fixed))
-    assert report.layers["KV_CACHE_UPDATE"] == 2
-    assert report_from_plan(Path(report.plan)).profiles[0].fused_attention() == 1
-
-
-def test_weights_beside_the_graph_are_found_whether_its_shapes_are_fixed_or_not(
-    product: BuildRequest, rtx: None
-) -> None:
+def test_weights_beside_the_graph_are_found(product: BuildRequest, rtx: None) -> None:
     graph = Path(product.onnx)
     model = onnx.load(graph)
     graph.unlink()
     onnx.save(model, graph, save_as_external_data=True, location="product.data", size_threshold=0)
-    request = replace(product, profiles=(), fixed_shapes={"x": (8, -1)}, plan=product.plan + ".fixed")
-    for each in (product, request):
-        assert build_engine(each).plan_bytes > graphs.WIDTH**2 * 2
+    assert build_engine(product).plan_bytes > graphs.WIDTH**2 * 2
 
 
 def test_lost_weights_are_named_in_the_parsers_words(product: BuildRequest, rtx: None) -> None:

@@ -25,8 +25,6 @@ REQUEST = BuildRequest(
         Profile("prefill", {"x": ShapeRange((1, 1), (1, 640), (1, 1024))}),
         Profile("decode", {"x": range_from_shape(1, 1)}),
     ),
-    fixed_shapes={"past_key_values.0.key": (-1, 16, 2048, 128)},
-    workspace_mib=512,
 )
 REPORT = BuildReport(
     "decoder", "tensorrt", "10.3.0.30", "d.plan", 1, 0.5, 2.0, 10.0, 20.0, (7, 8), None, {"CAST": 2}, ("a",)
@@ -66,14 +64,3 @@ def test_an_outcome_is_exactly_one_thing() -> None:
 def test_two_profiles_have_two_names() -> None:
     with pytest.raises(ValueError, match="two profiles"):
         replace(REQUEST, profiles=REQUEST.profiles[:1] * 2)
-
-
-@pytest.mark.parametrize("shape", [(0, 1), (-2, 1), (1 << 31, 1)])
-def test_a_fixed_shape_has_real_sizes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="cannot have the shape"):
-        replace(REQUEST, fixed_shapes={"x": shape})
-
-
-def test_a_workspace_has_a_size() -> None:
-    with pytest.raises(ValueError, match="workspace"):
-        replace(REQUEST, workspace_mib=0)

@@ -1,0 +1,65 @@
+"""Pages of shapes name what is drawn, row by row, in colours that may meet in their set."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.data.lessons import lesson_scene
+from demo.data.pages import READ
+from demo.data.placing import apart
+from demo.data.scene import CANVAS, Scene
+from demo.data.shape import colours_key
+from demo.data.shape_pages import NAME, shape_page
+from demo.data.split import Split, rng_from_name, split_of
+from tests.demo.printed_lines import SPLITS, made
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[Scene]:
+    return made(shape_page, "train", 80)
+
+
+def colours_of(scene: Scene) -> list[str]:
+    return list(dict.fromkeys(mark.label.split()[0] for mark in scene.marks))
+
+
+def test_the_same_numbers_give_the_same_page() -> None:
+    one, other = (shape_page(rng_from_name(3, "page", 5), "train") for _ in range(2))
+    assert one.picture is not None and other.picture is not None
+    assert one.picture.tobytes() == other.picture.tobytes() and one.questions == other.questions
+
+
+def test_the_answer_names_every_shape_from_the_top_left(pages: list[Scene]) -> None:
+    for scene in pages:
+        (question,) = scene.questions
+        assert question.text == NAME
+        assert question.answer == ", ".join(mark.label for mark in scene.marks)
+        for one, other in zip(scene.marks, scene.marks[1:], strict=False):
+            is_below, is_right = other.box[1] >= one.box[3], other.box[0] >= one.box[2]
+            assert is_below or is_right, (one, other)
+
+
+def test_shapes_lie_apart_inside_the_picture(pages: list[Scene]) -> None:
+    for scene in pages:
+        boxes = [mark.box for mark in scene.marks]
+        assert all(min(box[:2]) >= 0 and max(box[2:]) <= CANVAS for box in boxes)
+        assert all(apart(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
+
+
+def test_in_training_every_two_colours_of_a_page_are_a_training_pair(pages: list[Scene]) -> None:
+    for scene in pages:
+        colours = colours_of(scene)
+        pairs = [colours_key(one, other) for index, one in enumerate(colours) for other in colours[:index]]
+        assert all(split_of("colours", pair) == "train" for pair in pairs)
+
+
+def test_pages_hold_one_shape_to_a_picture_full(pages: list[Scene]) -> None:
+    counts = [len(scene.marks) for scene in pages]
+    assert min(counts) <= 3 and max(counts) >= 16
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_lessons_are_pages_of_print_and_of_shapes(split: Split) -> None:
+    asked = [scene.questions[0].text for scene in made(lesson_scene, split, 60)]
+    assert set(asked) == {READ, NAME}
+    assert asked.count(READ) > 20 and asked.count(NAME) > 10
