@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-PAGE_BYTES = 4096  # engines memory-map tensors that begin on a page
-DATA_FILE_BYTES = 1 << 30  # several files are hashed on several cores when a bundle is opened
+from edge_runtime.onnxfile import DATA_FILE_BYTES, next_page
+
 CHUNK_BYTES = 4 << 20
 
 Chunk = memoryview | npt.NDArray[Any]  # arrays are C-contiguous
@@ -59,7 +59,7 @@ class DataFiles:
         """The file that takes `length` more bytes, moved on to the next page."""
         if self._file is not None:
             end = self._file.tell()
-            start = -(-end // PAGE_BYTES) * PAGE_BYTES
+            start = next_page(end)
             if start + length <= self._limit_bytes or end == 0:
                 self._file.write(bytes(start - end))
                 return self._file

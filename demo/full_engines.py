@@ -63,6 +63,7 @@ def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object
                 "constant_bytes": profile.constant_bytes,
                 "activation_bytes": profile.activation_bytes,
                 "kernels": profile.kernels,
+                "in_place": len(profile.in_place or ()),
             }
             for profile in compiled.plan.profiles
         ],

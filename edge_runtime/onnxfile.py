@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from edge_runtime.manifest import DTYPE_BITS, Port
 
+PAGE_BYTES = 4096  # engines memory-map tensors that begin on a page
+DATA_FILE_BYTES = 1 << 30  # several files are hashed on several cores when a bundle is opened
+
 AttributeValue = int | float | bytes | None
+
+
+def next_page(offset: int) -> int:
+    return -(-offset // PAGE_BYTES) * PAGE_BYTES
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Export:
         self.dtype = DTYPES[options.precision]
         self.total = self._total_bytes()
         self.done = 0
-        self.weights: dict[Role, list[WeightRange]] = {}
+        self.weights: dict[Role, dict[str, WeightRange]] = {}
         self.activations: dict[Role, list[ActivationRange]] = {}
         self.islands: dict[Role, Islands] = {}
 
@@ -151,7 +151,7 @@ class Export:
         with (self.folder / TABLE_PATH).open("wb") as file:
             weight = self.plan.read("embed", "weight")
             ranges = write_table(weight, file, self.dtype, self._ticker("writing embed"))
-        self.weights["embed"] = [ranges]
+        self.weights["embed"] = {ranges.name: ranges}
         if self.dtype == torch.float16 and (ranges.overflows or ranges.is_faint):
             raise EdgeVLError(
                 "EVL-EXPORT-RANGE",
@@ -196,18 +196,21 @@ class Export:
         for stale in (self.folder / path).parent.glob(f"{role}*.data"):
             stale.unlink()  # of a first try with fewer islands
         read = reader_of(self.plan, role, self.spec.decoder, form.head_parts)
-        self.weights[role] = write_graph(traced, self.folder / path, read, self._ticker(f"writing {role}"))
+        ranges = write_graph(traced, self.folder / path, read, self._ticker(f"writing {role}"))
+        # Dialects cut some weights otherwise: those of all of them are told.
+        self.weights.setdefault(role, {}).update({each.name: each for each in ranges})
         return path
 
     def _islands_of_weights(self, role: Role) -> frozenset[str]:
         if self.dtype != torch.float16:
             return frozenset()
-        return islands_from_weights(role, self.weights[role])
+        return islands_from_weights(role, self.weights[role].values())
 
     def _write_report(self) -> None:
         islands = {role: found.in_order() for role, found in self.islands.items()}
         samples = len(self.options.samples) if self.activations else 0
-        report = report_from_ranges(self.weights, self.activations, islands, samples)
+        weights = {role: list(ranges.values()) for role, ranges in self.weights.items()}
+        report = report_from_ranges(weights, self.activations, islands, samples)
         (self.folder / RANGES_NAME).write_bytes(bytes_from_json(report))
 
     def _ticker(self, label: str) -> Callable[[int], None]:

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from edge_runtime.manifest import Port
+from edge_runtime.onnxfile import DATA_FILE_BYTES, next_page
 from export.ranges import RangeWatch, WeightRange
 from export.trace import Signature, Traced, TracePort
 
 Read = Callable[[str], Tensor]  # a parameter by canonical name
 Tick = Callable[[int], None]  # bytes written
 
-PAGE_BYTES = 4096  # engines memory-map tensors that begin on a page
-DATA_FILE_BYTES = 1 << 30  # several files are hashed on several cores when a bundle is opened
 CHUNK_ELEMENTS = 4 << 20
 
 TORCH_TYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16}
@@ -71,7 +70,7 @@ def places_of(traced: Traced) -> list[Place]:
         assert value.dtype is not None, name
         dtype = TORCH_TYPES[value.dtype]
         length = elements_of(value) * dtype.itemsize
-        offset = -(-end // PAGE_BYTES) * PAGE_BYTES
+        offset = next_page(end)
         if offset + length > DATA_FILE_BYTES and offset > 0:
             offset, file = 0, file + 1
         places.append(Place(name, file, offset, length, dtype))

@@ -40,13 +40,9 @@ class TrtSpelling(Eager):
             updated(past, new, write_index) for past, new in ((past_key, k), (past_value, v.transpose(1, 2)))
         )
         is_visible = torch.arange(key.shape[2], device=q.device) <= positions[:, None, :, None]
+        # Never scaled by one: the parser multiplies the keys by it, and TensorRT then copies their cache at every call.
         out = F.scaled_dot_product_attention(
-            q * q.shape[3] ** -0.5,
-            key,
-            value,
-            attn_mask=is_visible,
-            scale=1.0,
-            enable_gqa=q.shape[1] != key.shape[1],
+            q, key, value, attn_mask=is_visible, enable_gqa=q.shape[1] != key.shape[1]
         )
         return out.transpose(1, 2).flatten(2), key, value
 

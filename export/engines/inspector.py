@@ -46,7 +46,8 @@ class ProfileReport:
     """One profile of a plan. Whatever the plan does not tell is None, never an empty count.
 
     `attention` counts fused attention kernels by name; `constant_bytes` adds up constants by type: weights that
-    profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind.
+    profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind. `in_place` are the
+    outputs written over an input: a cache that is not among them is copied whole at every call.
     """
 
     index: int
@@ -56,6 +57,7 @@ class ProfileReport:
     constant_bytes: dict[str, int] | None
     activation_bytes: int | None
     kernels: int | None
+    in_place: tuple[str, ...] | None
 
     def products_by_types(self) -> dict[str, int] | None:
         """How many of each, as in {"int8 x int8": 144, "half x half": 2}."""
@@ -141,6 +143,7 @@ def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
         # How the memory of several parts is shared, the listing does not tell.
         activation_bytes=parts[0][0].activation_bytes if len(parts) == 1 else None,
         kernels=sum(operation.kind in KERNELS for operation in operations),
+        in_place=tuple(sorted(name for main, _ in parts for name in {*main.inputs} & {*main.outputs})),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MARK, HEADER, OPENING = b"NLYM", struct.Struct("<4sIQ"), b"header {\n"
@@ -26,6 +26,8 @@ LAYERS = re.compile(r" layers=\"([^\"]*)\"")
 QUOTED = re.compile(r"\"([^\"]*)\"")
 ACCELERATORS = re.compile(r"^  accelerators=\{([^}]*)\}$")
 REGION = re.compile(r"^  region = \{ .* ?size=(\d+) .*\btype=user place=accelerator\b")
+HEADER_INPUTS = re.compile(r"^  inputs=\{((?: |\"[^\"]*\")*)\}$")
+HEADER_OUTPUTS = re.compile(r"^  outputs=\{((?: |\"[^\"]*\")*)\}$")
 PROFILE = re.compile(r" \[profile (\d+)\]")
 LAYER = "[ONNX Layer: "
 
@@ -59,6 +61,8 @@ class Listing:
     accelerators: tuple[str, ...]
     profile: int
     activation_bytes: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     tensors: dict[str, Tensor]
     operations: tuple[Operation, ...]
 
@@ -110,7 +114,15 @@ def listing_from_text(text: str) -> Listing:
     if len(profiles) != 1:
         raise ListingError(f"one listing is for the profiles {sorted(profiles)}")
     sizes = [int(found[1]) for line in header if (found := REGION.match(line))]
-    return Listing(tuple(accelerators[0]), profiles.pop(), sum(sizes), tensors, tuple(operations))
+    return Listing(
+        tuple(accelerators[0]),
+        profiles.pop(),
+        sum(sizes),
+        names_in_header(HEADER_INPUTS, header),
+        names_in_header(HEADER_OUTPUTS, header),
+        tensors,
+        tuple(operations),
+    )
 
 
 def type_of_whole(tensors: dict[str, Tensor], base: str) -> str:
@@ -139,6 +151,15 @@ def operation_from_line(kind: str, line: str) -> Operation:
         layers=layers_from_text(layers[1]) if layers else (),
         binary=int(binary[1]) if binary else None,
     )
+
+
+def names_in_header(pattern: re.Pattern[str], header: Sequence[str]) -> tuple[str, ...]:
+    found = [match for line in header if (match := pattern.match(line))]
+    if len(found) != 1:
+        raise ListingError(
+            f"a listing has {len(found)} lines for {pattern.pattern.split('=')[0].strip('^ ')}"
+        )
+    return tuple(QUOTED.findall(found[0][1]))
 
 
 def name_in(line: str) -> str:

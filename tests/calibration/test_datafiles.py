@@ -4,7 +4,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from calibration.datafiles import CHUNK_BYTES, PAGE_BYTES, DataFiles, array_of
+from calibration.datafiles import CHUNK_BYTES, DataFiles, array_of
+from edge_runtime.onnxfile import PAGE_BYTES
 
 
 def test_every_tensor_begins_on_a_page_and_reads_back(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edge_runtime.onnxfile import PAGE_BYTES
 from edge_runtime.onnxreader import onnx_file_from_path
-from export.graphfile import PAGE_BYTES, chunks, ports_of, write_graph, write_table
+from export.graphfile import chunks, ports_of, write_graph, write_table
 from export.trace import Signature, Traced, TracePort, trace
 
 SHAPES = {"first": (5, 7), "second": (700, 3), "third": (7,)}

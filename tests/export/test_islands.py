@@ -179,6 +179,19 @@ def test_the_report_names_the_largest_numbers_and_where_they_are(tmp_path: Path)
     assert "stream" in decoder["fp32_islands"]
 
 
+def test_the_report_names_the_weights_of_every_dialect(tmp_path: Path) -> None:
+    def plant(tensors: Tensors) -> Tensors:
+        head = tensors["lm_head.weight"].clone()
+        head[0, 0] = 1e5
+        return {"lm_head.weight": head}
+
+    checkpoint = checkpoint_with(plant, tmp_path)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(("ort", "trt10"), "fp16"))
+    decoder = json.loads((tmp_path / "bundle" / "ranges.json").read_text())["roles"]["decoder"]
+    assert decoder["weights"]["overflowing"] == ["head.weight", "head.weight_0"]
+    assert decoder["fp32_islands"] == ["head"]
+
+
 def test_a_whole_role_in_fp32_says_so_in_its_precision(tmp_path: Path) -> None:
     checkpoint = checkpoint_with(large_keys, tmp_path)
     bundle = exported(checkpoint, tmp_path / "bundle", with_samples=True)

@@ -42,6 +42,9 @@ def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) ->
         assert compiled.plan.profiles[0].layers_left_in("float") == (), compiled
         peak_mib = FLOAT_DECODER_MIB if compiled.role == "decoder" else OTHER_MIB
         assert compiled.build.peak_resident_mib < peak_mib, compiled
+        if compiled.role == "decoder":
+            in_place = 2 * bundle.spec.decoder.layers if compiled.dialect == "trt" else 0
+            assert len(compiled.plan.profiles[0].in_place or ()) == in_place, compiled
         if compiled.role == "vision_high":
             activations = compiled.plan.profiles[0].activation_bytes
             assert activations is not None and activations < SAM_ACTIVATIONS, compiled

@@ -146,12 +146,14 @@ def attention(path: Path, kind: int = HALF) -> Path:
     return save(path, nodes, inputs, [port("y", kind, heads("S"))], {}, 23)
 
 
-def cached_attention(path: Path, capacity: int | str = CAPACITY, kind: int = HALF) -> Path:
+def cached_attention(
+    path: Path, capacity: int | str = CAPACITY, kind: int = HALF, scale: float = HEAD_DIM**-0.5
+) -> Path:
     """Two in-place cache updates and masked attention over the whole cache; opset 24."""
     nodes = [
         helper.make_node("TensorScatter", ["past_k", "k", "at"], ["now_k"], axis=2, name="keep_k"),
         helper.make_node("TensorScatter", ["past_v", "v", "at"], ["now_v"], axis=2, name="keep_v"),
-        helper.make_node("Attention", ["q", "now_k", "now_v", "mask"], ["y"], name="attention", scale=0.125),
+        helper.make_node("Attention", ["q", "now_k", "now_v", "mask"], ["y"], name="attention", scale=scale),
     ]
     tokens: Dims = ["B", HEADS, "S", HEAD_DIM]
     cache: Dims = ["B", HEADS, capacity, HEAD_DIM]

@@ -75,6 +75,15 @@ def test_one_token_at_a_time_is_compiled_for_itself(compiled: dict[str, Compiled
     assert decode.attention != prefill.attention  # a product of a matrix and a vector
 
 
+def test_caches_of_the_newer_dialect_are_written_where_they_are(compiled: dict[str, Compiled]) -> None:
+    for name in ("decode", "prefill"):
+        each = compiled[f"decoder.{name}"]
+        (profile,) = each.plan.profiles
+        assert profile.in_place is not None
+        wanted = 2 * DEMO_HYBRID.decoder.layers if each.dialect == "trt" else 0  # trt10 has no word for it
+        assert len(profile.in_place) == wanted, (each.dialect, name, profile.in_place)
+
+
 def test_a_build_of_this_size_needs_little_memory(compiled: dict[str, Compiled]) -> None:
     assert max(each.build.peak_held_mib for each in compiled.values()) < 512
 

@@ -64,6 +64,22 @@ def test_every_profile_has_figures_of_its_own(workshop: Workshop) -> None:
     assert [profile.attention for profile in plan.profiles] == [{"_gemm_mha_v2": 1}, {"_gemv_mha_v1": 1}]
 
 
+@pytest.mark.parametrize(
+    ("scale", "in_place"), [(graphs.HEAD_DIM**-0.5, ["now_k", "now_v"]), (1.0, ["now_v"])]
+)
+def test_a_cache_that_is_copied_at_every_call_is_not_called_in_place(
+    workshop: Workshop, scale: float, in_place: list[str]
+) -> None:
+    """The compiler loses sight of the keys where attention multiplies them by one."""
+    (profile,) = workshop.built(
+        f"scaled_by_{scale}",
+        lambda path: graphs.cached_attention(path, scale=scale),
+        graphs.cache_profile("decode", 1),
+    ).plan.profiles
+    assert profile.in_place is not None
+    assert [name.removesuffix(".1") for name in profile.in_place] == in_place
+
+
 def test_the_listing_names_the_accelerator(workshop: Workshop) -> None:
     (profile,) = workshop.built("int4", graphs.int4_chain, graphs.rows()).plan.profiles
     assert profile.accelerators == ("sm80",)
@@ -113,7 +129,7 @@ def test_the_mark_inside_a_weight_is_no_listing(workshop: Workshop, tmp_path: Pa
 
 
 def test_what_a_source_cannot_tell_is_not_a_zero() -> None:
-    profile = ProfileReport(0, None, None, None, None, None, None)
+    profile = ProfileReport(0, None, None, None, None, None, None, None)
     assert profile.products_by_types() is None
     assert profile.layers_left_in("half") is None
     assert profile.fused_attention() is None

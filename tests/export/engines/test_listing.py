@@ -7,7 +7,9 @@ from export.engines.listing import ListingError, listing_from_text
 TEXT = """header {
   region = { name=devmem_topdown_0 size=512 alignment=128 instance=0 type=user place=accelerator unified=false }
   region = { name=consts size=70 alignment=128 instance=0 type=system place=accelerator unified=false constant=true }
-  inputs={ "x [profile 1].1" }
+  inputs={ "x [profile 1].1" "cache.1" }
+  input_sync_idx={ -1 }
+  outputs={ "z.1" "cache.1" }
   accelerators={sm80 sm89 }
 }
 descriptors {
@@ -30,6 +32,7 @@ def test_a_listing_is_read_to_the_last_name() -> None:
     assert (listing.accelerators, listing.profile, listing.activation_bytes) == (("sm80", "sm89"), 1, 512)
     assert (listing.type_of("{a b}"), listing.tensors["{a b}"].constant_bytes) == ("int8", 64)
     assert listing.type_of("x^deref") == "half"
+    assert (listing.inputs, listing.outputs) == (("x [profile 1].1", "cache.1"), ("z.1", "cache.1"))
     product, fusion = listing.operations
     assert (product.kind, product.name, product.inputs) == (
         "fully_connected",
@@ -54,7 +57,8 @@ def test_the_arithmetic_of_shapes_is_no_operation() -> None:
         ("  accelerators={sm80 sm89 }\n", ""),
         ("main {", "unknown_main {"),
         (" type=int8 }", " kind=int8 }"),
-        ('inputs={ "x [profile 1].1" }', 'inputs={ "x [profile 1].1" "x [profile 2].1" }'),
+        ('  inputs={ "x [profile 1].1"', '  inputs={ "x [profile 1].1" "x [profile 2].1"'),
+        ('  outputs={ "z.1" "cache.1" }\n', ""),
     ],
 )
 def test_a_listing_unlike_those_we_know_is_refused(old: str, new: str) -> None:
