@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from demo.command import status_of_report
 from demo.full_size import command_cost
@@ -71,11 +71,11 @@ def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object
     }
 
 
-def report_from_size(size: str, folder: Path, dialects: Sequence[Dialect], context: int) -> dict[str, object]:
-    bundle = full_size_bundle(size, folder, dialects, context)
+def report_from_size(size: str, folder: Path, context: int) -> dict[str, object]:
+    bundle = full_size_bundle(size, folder, TENSORRT_DIALECTS, context)
     start, records = time.monotonic(), list[dict[str, object]]()
     version = ""
-    for compiled in engines_one_by_one(bundle, dialects, folder):
+    for compiled in engines_one_by_one(bundle, TENSORRT_DIALECTS, folder):
         version = compiled.build.engine_version
         records.append(record_from_compiled(compiled, bundle))
         print(f"{compiled.dialect} {compiled.name}: {records[-1]['seconds']} s", file=sys.stderr, flush=True)
@@ -90,17 +90,38 @@ def report_from_size(size: str, folder: Path, dialects: Sequence[Dialect], conte
     }
 
 
+def table_from_report(report: Mapping[str, Any], name: str) -> str:
+    """The README's table of one report; `name` is its file."""
+    head = "| engine | dialect | attention fused | plan | activations | caches in place | build | peak RSS |"
+    lines = [
+        head,
+        "|---|---|---|---|---|---|---|---|",
+        *(row_from_record(each) for each in report["engines"]),
+    ]
+    total = f"All in {report['seconds']:.0f} s: [{name}](docs/engines/{name})."
+    return "\n".join([*lines, "", total])
+
+
+def row_from_record(record: Mapping[str, Any]) -> str:
+    (profile,) = record["profiles"]
+    fused, wanted = sum(profile["fused_attention"].values()), record["attention_layers"]
+    caches = profile["in_place"] if record["engine"].startswith("decoder") else "–"
+    return (
+        f"| {record['engine']} | {record['dialect']} | {f'{fused}/{wanted}' if wanted else '–'}"
+        f" | {record['plan_bytes'] / 1e6:.0f} MB | {profile['activation_bytes'] / 1e6:.0f} MB | {caches}"
+        f" | {record['seconds']:.0f} s | {record['peak_resident_mib'] / 1024:.1f} GiB |"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.full_engines", description=__doc__)
     parser.add_argument("size", metavar="SIZE")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a folder with room for three bundles")
-    parser.add_argument("--dialect", default=",".join(TENSORRT_DIALECTS))
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--out", type=Path, help="a new file for the report")
     arguments = parser.parse_args()
-    dialects = cast("tuple[Dialect, ...]", tuple(arguments.dialect.split(",")))
     return status_of_report(
-        lambda: report_from_size(arguments.size, arguments.folder, dialects, arguments.context), arguments.out
+        lambda: report_from_size(arguments.size, arguments.folder, arguments.context), arguments.out
     )
 
 

@@ -17,11 +17,11 @@ GAP = 3  # pixels between places
 DRIFT = 3  # pixels that a shape may lie higher or lower than its row
 
 
-def shape_page(rng: np.random.Generator, split: Split) -> Scene:
+def shape_page(rng: np.random.Generator, split: Split, most_rows: int = MOST_ROWS) -> Scene:
     """Shapes row by row, some places left empty; the answer names them as one reads, from the top left."""
     paper, palette = palette_of(rng, split)
     canvas = Canvas(rng, paper)
-    rows = int(rng.integers(FEWEST_ROWS, MOST_ROWS + 1))
+    rows = int(rng.integers(FEWEST_ROWS, most_rows + 1))
     place, kinds, names = CANVAS // rows, list(KINDS), list[str]()
     taken = rng.random((rows, rows)) >= EMPTY
     taken[int(rng.integers(rows)), int(rng.integers(rows))] = True

@@ -51,7 +51,7 @@ PLANS = (
     Plan("text", 10000, 6, 1.5e-3, 500),
     Plan("stage1", 400, 8, 2e-3, 50),
     Plan("stage2", 900, 8, 1e-3, 100),
-    Plan("stage3", 5000, 6, 1e-3, 250),
+    Plan("stage3", 6000, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),

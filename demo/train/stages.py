@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
-from demo.data.lessons import lesson_scene
+from demo.data.lessons import USUAL, Lessons, lesson_scene
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
@@ -33,14 +34,10 @@ class StageTask:
         learns: Sequence[Role],
         seed: int,
         batch: int,
-        language: Mixture,
-        reading: float,
-        describing: float,
-        around: float,
+        diet: Diet,
     ) -> None:
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
-        self.learns, self.language, self.reading, self.describing = learns, language, reading, describing
-        self.around = around
+        self.learns, self.diet = learns, diet
         self.learnt = learner.learn(learns)
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -50,8 +47,8 @@ class StageTask:
         return self.learnt
 
     def loss(self, step: int) -> tuple[Tensor, Figures]:
-        share = self.language.at(step)
-        batch = self.drawn("train", step, self.batch, share, self.reading, self.describing)
+        share, reading = self.diet.language.at(step), self.diet.reading.at(step)
+        batch = self.drawn("train", step, self.batch, share, reading, self.diet.describing, self.diet.lessons)
         logits = self.logits(batch)
         loss = answer_loss(logits, batch.targets, batch.weights)
         return loss, {"answers": share_right(logits, batch), "language": share}
@@ -62,15 +59,26 @@ class StageTask:
         for step in range(CHECKED // 20):
             batch = self.drawn("validation", step, 20, 0.0, 0.0, 0.0)
             score.add(self.logits(batch), batch)
-        pages = self.drawn("validation", CHECKED, 20, 0.0, 1.0, 0.0)
-        return score.figures() | {"symbols": share_of_tokens_right(self.logits(pages), pages)}
+        return score.figures() | {"print": self.read(Lessons(1.0)), "shapes": self.read(Lessons(0.0))}
+
+    def read(self, lessons: Lessons) -> float:
+        """The share of a page's words that are right."""
+        pages = self.drawn("validation", CHECKED, 20, 0.0, 1.0, 0.0, lessons)
+        return share_of_tokens_right(self.logits(pages), pages)
 
     def logits(self, batch: Batch) -> Tensor:
         seen = None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
         return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch)
 
     def drawn(
-        self, split: Split, step: int, count: int, language: float, reading: float, describing: float
+        self,
+        split: Split,
+        step: int,
+        count: int,
+        language: float,
+        reading: float,
+        describing: float,
+        lessons: Lessons = USUAL,
     ) -> Batch:
         rng = rng_from_name(self.seed, self.name, split, step)
         conversations: list[Conversation] = []
@@ -80,11 +88,11 @@ class StageTask:
             if rng.random() < language:
                 kinds = PICTURED if rng.random() < 0.5 else ("dialogue",)
                 scene = scene_of(self.seed, split, index, kinds)
-                conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS, self.around))
+                conversations.append(self.writer.about_words(scene, rng, MOST_QUESTIONS, self.diet.around))
             else:
                 is_page = bool(rng.random() < reading)
                 scene = (
-                    lesson_scene(rng_from_name(self.seed, split, "page", index), split)
+                    lesson_scene(rng_from_name(self.seed, split, "page", index), split, lessons)
                     if is_page
                     else scene_of(self.seed, split, index, SHARES)
                 )
@@ -95,7 +103,7 @@ class StageTask:
 
 
 class Mixture:
-    """The share of language: sinks from 1 to `final` over the first `warm_up` steps (modality warm-up)."""
+    """A share that sinks from 1 to `final` over the first `warm_up` steps (modality warm-up)."""
 
     def __init__(self, final: float, warm_up: int) -> None:
         self.final, self.warm_up = final, warm_up
@@ -104,6 +112,18 @@ class Mixture:
         if step >= self.warm_up:
             return self.final
         return 1.0 - (1.0 - self.final) * step / self.warm_up
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a stage learns from: the share of language; of pictures, those that are pages to be read aloud, and those that
+    are described; and how much tokens around the answers count where there is no picture."""
+
+    language: Mixture
+    reading: Mixture
+    describing: float = 0.0
+    around: float = 0.0
+    lessons: Lessons = USUAL
 
 
 # Makers take turns; shapes and codes hold several of the tasks each.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from demo.data.generator import PICTURED, scene_of
+from demo.data.lessons import Lessons
 from demo.data.scene import Scene
 from demo.tokenizer import tokenizer_json_from_corpus
 from demo.train.conversation import AROUND, DESCRIBE, Writer
@@ -18,7 +19,7 @@ from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
 from demo.train.plot import plot_log
 from demo.train.recipe import APART, LEARNS, STAGE3_LANGUAGE, Recipe
-from demo.train.stages import Mixture, StageTask
+from demo.train.stages import Diet, Mixture, StageTask
 from demo.train.state import State, load_state, locked
 from demo.train.towers import SamTask, SiglipTask, TextTask
 from demo.trained_checkpoint import write_trained_checkpoint
@@ -42,6 +43,7 @@ SOURCES = (
     ),
 )
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
+SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
 
 
 class Trainer:
@@ -132,13 +134,20 @@ class Trainer:
             return SamTask(learner, seed, batch)
         if stage == "text":
             return TextTask(learner, self.writer, seed, batch)
-        # The share of language; of pictures, those that are pages to be read aloud, and those that are described.
-        mixtures = {
-            "stage1": (Mixture(0.0, 0), 0.85, 0.5, AROUND),
-            "stage2": (Mixture(self.recipe.language, round(plan.steps * WARM_UP)), 0.7, 0.5, AROUND),
-            "stage3": (Mixture(STAGE3_LANGUAGE, 0), 0.25, 0.0, 0.0),  # answers and end tokens only
+        diets = {
+            "stage1": Diet(Mixture(0.0, 0), Mixture(0.85, 0), 0.5, AROUND),
+            "stage2": Diet(
+                Mixture(self.recipe.language, round(plan.steps * WARM_UP)), Mixture(0.7, 0), 0.5, AROUND
+            ),
+            # Answers and end tokens only. Print is read by now and shapes are not: pages are mostly shapes, and fewer
+            # and fewer.
+            "stage3": Diet(
+                Mixture(STAGE3_LANGUAGE, 0),
+                Mixture(0.1, round(plan.steps * SHAPES_FIRST)),
+                lessons=Lessons(print_share=0.15, most_rows=7),
+            ),
         }
-        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, *mixtures[stage])
+        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diets[stage])
 
 
 def sources_digest(tokenizer: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.data.lessons import lesson_scene
+from demo.data.lessons import Lessons, lesson_scene
 from demo.data.pages import READ
 from demo.data.placing import apart
 from demo.data.scene import CANVAS, Scene
@@ -63,3 +63,19 @@ def test_lessons_are_pages_of_print_and_of_shapes(split: Split) -> None:
     asked = [scene.questions[0].text for scene in made(lesson_scene, split, 60)]
     assert set(asked) == {READ, NAME}
     assert asked.count(READ) > 20 and asked.count(NAME) > 10
+
+
+def test_more_rows_hold_more_and_smaller_shapes_that_still_lie_apart() -> None:
+    crowded = [shape_page(rng_from_name(7, "crowded", index), "train", most_rows=7) for index in range(60)]
+    assert max(len(scene.marks) for scene in crowded) > 25
+    for scene in crowded:
+        boxes = [mark.box for mark in scene.marks]
+        assert all(min(box[:2]) >= 0 and max(box[2:]) <= CANVAS for box in boxes)
+        assert all(apart(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(1.0, {READ}), (0.0, {NAME})])
+def test_lessons_may_be_of_one_kind(share: float, wanted: set[str]) -> None:
+    lessons = Lessons(print_share=share)
+    scenes = [lesson_scene(rng_from_name(7, "kind", index), "train", lessons) for index in range(10)]
+    assert {scene.questions[0].text for scene in scenes} == wanted
