@@ -33,18 +33,37 @@ def absmax_from_samples(
     that of a plain forward pass however many layers and samples there are. A sample that drives a layer beyond
     finite numbers, and a layer that only ever saw zeros, are EdgeVLErrors. `progress` hears samples, of `count`.
     """
-    model, watched = watched_model(path, list(names))
-    session = session_from_model(model, path.parent, threads)
-    largest, done = dict.fromkeys(watched, 0.0), 0
+    graph = WatchedGraph(path, list(names), threads, has_results=False)
     for feeds in samples:
-        results = [float(result) for result in session.run(None, dict(feeds))]
-        for name, peak, total in zip(watched, results[::2], results[1::2], strict=True):
-            check_finite(name, peak, total, done)
-            largest[name] = max(largest[name], peak)
-        done += 1
-        progress("calibrating", done, max(count, done))
-    check_reached(largest, done)
-    return largest
+        graph.run(feeds)
+        progress("calibrating", graph.done, max(count, graph.done))
+    return graph.reaches()
+
+
+class WatchedGraph:
+    """A graph that notes max |x| of its layers' inputs while it runs; with `has_results` it also gives what it gives."""
+
+    def __init__(self, path: Path, names: Collection[str], threads: int, has_results: bool = True) -> None:
+        model, self._watched = watched_model(path, names, has_results)
+        self._results = [str(value.name) for value in model.graph.outputs][: -2 * len(self._watched) or None]
+        self._session = session_from_model(model, path.parent, threads)
+        self._largest = dict.fromkeys(self._watched, 0.0)
+        self.done = 0
+
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        found = self._session.run(None, dict(feeds))
+        count = len(self._results)
+        figures = [float(figure) for figure in found[count:]]
+        for name, peak, total in zip(self._watched, figures[::2], figures[1::2], strict=True):
+            check_finite(name, peak, total, self.done)
+            self._largest[name] = max(self._largest[name], peak)
+        self.done += 1
+        return dict(zip(self._results, found[:count], strict=True))
+
+    def reaches(self) -> dict[str, float]:
+        """max |x| by layer; an EdgeVLError for a layer that only ever saw zeros."""
+        check_reached(self._largest, self.done)
+        return dict(self._largest)
 
 
 def scale_from_absmax(absmax: float) -> float:
@@ -52,8 +71,8 @@ def scale_from_absmax(absmax: float) -> float:
     return absmax / INT8_LIMIT
 
 
-def watched_model(path: Path, names: Collection[str]) -> tuple[ir.Model, list[str]]:
-    """The graph with max |x| and sum |x| of layers' inputs as its outputs, and whose they are, two by two.
+def watched_model(path: Path, names: Collection[str], has_results: bool) -> tuple[ir.Model, list[str]]:
+    """The graph with max |x| and sum |x| of layers' inputs as its last outputs, and whose they are, two by two.
 
     A layer comes once, but where it is split into several products.
     """
@@ -61,7 +80,8 @@ def watched_model(path: Path, names: Collection[str]) -> tuple[ir.Model, list[st
     graph = model.graph
     layers = layers_from_graph(graph)
     check_names(names, layers, path.name)
-    graph.outputs.clear()  # what nobody watches is not computed
+    if not has_results:
+        graph.outputs.clear()  # what nobody watches is not computed
     wanted = set(names)
     watched = [(layer, node) for layer in layers if layer.name in wanted for node in layer.nodes]
     for number, (layer, node) in enumerate(watched):

@@ -24,7 +24,7 @@ from demo.score import FORMAT, KIND, Outcome, Report, outcome_of, score_from_out
 from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.bench.machine import machine_here, versions_here
-from edge_runtime.dialects import Precision
+from edge_runtime.dialects import FloatPrecision
 from edge_runtime.errors import EdgeVLError, one_line
 from edge_runtime.loading import ENGINES, load
 from edge_runtime.manifest import MANIFEST_NAME
@@ -46,7 +46,7 @@ class EvalOptions:
     subject: Path
     selection: Selection
     is_blank: bool = False
-    precision: Precision | None = None
+    precision: FloatPrecision | None = None
     engine: str = "auto"
     wrong: int = 0  # so many mistakes are kept
 
@@ -86,7 +86,7 @@ def report_from_options(options: EvalOptions, command: str, date: str, progress:
     )
 
 
-def is_bundle_rather(subject: Path, precision: Precision | None) -> bool:
+def is_bundle_rather(subject: Path, precision: FloatPrecision | None) -> bool:
     """Than a checkpoint; an EdgeVLError if it is neither, or if a precision is wanted that it does not have."""
     if has_file(subject, MANIFEST_NAME):
         if precision is None:
@@ -159,7 +159,7 @@ def parser_of_command() -> Parser:
         "--scenes", metavar="NAME,...", help=f"of {', '.join(MAKERS)}; all pictures unless told"
     )
     parser.add_argument("--blank", action="store_true", help="show the mean colour in place of every picture")
-    parser.add_argument("--precision", choices=get_args(Precision), help="of a checkpoint's export")
+    parser.add_argument("--precision", choices=get_args(FloatPrecision), help="of a checkpoint's export")
     parser.add_argument("--engine", choices=ENGINES, default="auto")
     parser.add_argument("--wrong", metavar="K", type=int, default=0, help="show the first K wrong answers")
     parser.add_argument("--out", metavar="FILE.json", type=Path, help="write the whole report there")

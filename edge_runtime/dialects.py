@@ -8,7 +8,8 @@ from typing import Literal
 from edge_runtime.errors import EdgeVLError
 
 Dialect = Literal["ort", "trt10", "trt"]
-Precision = Literal["fp32", "fp16"]
+FloatPrecision = Literal["fp32", "fp16"]
+Precision = Literal[FloatPrecision, "int8", "int4"]  # of a graph: that of most of its weights
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,20 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How the integers of a bundle came about. Weights alone need no samples."""
+
+    method: Literal["rtn"]
+    observer: Literal["minmax", "percentile", "entropy", "mse"]
+    samples: int
+    samples_sha256: str
+
+    def __post_init__(self) -> None:
+        check(self.samples >= 0, "calibration: the number of samples is negative")
+        check(SHA256.fullmatch(self.samples_sha256) is not None, "calibration: samples_sha256 is no sha256")
+
+
+@dataclass(frozen=True)
 class Manifest:
     format: int
     spec: ModelSpec
@@ -151,6 +165,7 @@ class Manifest:
     embedding: TableEntry
     files: tuple[FileEntry, ...]
     provenance: Provenance
+    calibration: Calibration | None = None  # only quantised bundles have one
     quality: dict[str, float] | None = None  # headline figures; quality.json holds the rest
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ def whole_parser() -> tuple[Parser, Verbs[Parser]]:
     )
     parser.add_argument("--version", action="version", version=version())
     verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
-    for add in (add_export, add_verify, add_run, add_chat, add_bench, add_demo):
+    for add in (add_export, add_calibrate, add_verify, add_run, add_chat, add_bench, add_demo):
         add(verbs)
     return parser, verbs
 
@@ -117,6 +117,36 @@ def add_export(verbs: Verbs[Parser]) -> None:
         metavar="DIR",
         help="measure activations on these; layers that need it keep fp32",
     )
+
+
+def add_calibrate(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "calibrate", "float bundle → quantised bundle, and what it cost")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE", help="a float bundle; only read")
+    parser.add_argument("out", type=given_path, metavar="OUT", help="bundle folder to make; must not exist")
+    samples = parser.add_mutually_exclusive_group()
+    samples.add_argument(
+        "--images", type=given_path, metavar="DIR", help="a folder of pictures to measure with"
+    )
+    samples.add_argument(
+        "--samples", type=given_path, metavar="FILE.jsonl", help='lines {"image": path, "prompt": text}'
+    )
+    parser.add_argument("--limit", type=int, default=128, metavar="N", help="samples at most (default: 128)")
+    parser.add_argument(
+        "--vision", choices=["int8", "fp16"], default="int8", help="towers and adaptor; fp16: as they are"
+    )
+    parser.add_argument("--decoder", choices=["int4", "int8", "fp16"], default="int4", help="its weights")
+    parser.add_argument("--head", choices=["int8", "int4", "fp16"], default="int8", help="its weights")
+    parser.add_argument(
+        "--block", type=int, choices=[32, 64, 128], default=128, help="rows that share a 4-bit scale"
+    )
+    parser.add_argument("--method", choices=["rtn"], default="rtn", help="how weights are rounded")
+    parser.add_argument(
+        "--observer",
+        choices=["minmax", "percentile", "entropy", "mse"],
+        default="minmax",
+        help="how far 8-bit inputs reach (default: minmax)",
+    )
+    add_trust(parser)
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edge_runtime.backends.backend import Array, Backend
 from edge_runtime.bundle import Bundle
-from edge_runtime.dialects import Dialect, Precision
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import MachineFault
 from edge_runtime.preprocess import pixels_from_picture
@@ -224,10 +224,12 @@ class Comparison:
             embeds[:, start : start + prompt.image_tokens] = image
         return embeds
 
-    def _precision(self, role: Role, dialect: Dialect | None) -> Precision:
+    def _precision(self, role: Role, dialect: Dialect | None) -> FloatPrecision:
         if dialect is None:
             return "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"
-        return self.bundle.graph(role, dialect).precision
+        precision = self.bundle.graph(role, dialect).precision
+        assert precision == "fp32" or precision == "fp16", "quantised bundles are refused before"
+        return precision
 
     def _compared(
         self, role: Role, dialect: Dialect | None, found: Sequence[Array], wanted: Sequence[Tensor]

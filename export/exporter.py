@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_runtime.bundle import file_entries, write_manifest
-from edge_runtime.dialects import Dialect, Precision, grammar_named
+from edge_runtime.dialects import Dialect, FloatPrecision, grammar_named
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import (
     FORMAT,
@@ -52,7 +52,7 @@ from export.signature import signature_from_role
 from export.trace import Signature, trace
 from export.weights import WeightPlan, plan_from_checkpoint
 
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+DTYPES: dict[FloatPrecision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 TABLE_PATH = "embed.bin"
 RANGES_NAME = "ranges.json"
 SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
@@ -177,7 +177,7 @@ class Export:
         self.islands[role] = islands
         inputs, outputs = ports_of(signature)
         opset = grammar_named(dialect).opset
-        precision: Precision = "fp32" if islands.is_whole else self.options.precision
+        precision: FloatPrecision = "fp32" if islands.is_whole else self.options.precision
         return GraphEntry(
             role, dialect, precision, path.as_posix(), opset, inputs, outputs, islands.in_order()
         )

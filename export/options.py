@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from edge_runtime.dialects import Dialect, Precision, grammar_named
+from edge_runtime.dialects import Dialect, FloatPrecision, grammar_named
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import ModelSpec
 
@@ -21,7 +21,7 @@ class ExportOptions:
     """
 
     dialects: tuple[Dialect, ...] = ("ort",)
-    precision: Precision = "fp16"
+    precision: FloatPrecision = "fp16"
     max_context: int | None = None
     samples: tuple[Image.Image, ...] = ()
 

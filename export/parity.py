@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.dialects import Dialect, Precision
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.spec import Role
 from export.weight_parity import WeightParity
 
@@ -18,7 +18,7 @@ class Bar:
     relative: float
 
 
-BARS: dict[Precision, Bar] = {"fp32": Bar(0.999999, 1e-4), "fp16": Bar(0.9999, 1e-2)}
+BARS: dict[FloatPrecision, Bar] = {"fp32": Bar(0.999999, 1e-4), "fp16": Bar(0.9999, 1e-2)}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,13 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
 
 
 def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:
+    if bundle.manifest.calibration is not None:
+        raise EdgeVLError(
+            "EVL-VERIFY-QUANTISED",
+            "a quantised bundle is not compared with a checkpoint",
+            "its integers are another model, near the float one; quality.json says how near",
+            "verify the float bundle that it was made from with --against, and this one without",
+        )
     with workbench("verify --against"):
         from export.checkpoint import Checkpoint
         from export.comparison import parity_of, synthetic_pictures
@@ -83,6 +91,8 @@ def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport 
         "hashes": "skipped" if arguments.trust_bundle else "ok",
         "structure": "ok",
     }
+    if bundle.manifest.quality is not None:
+        result["quality"] = dict(bundle.manifest.quality)
     return result if report is None else result | {"parity": json_from_report(report)}
 
 
@@ -135,8 +145,17 @@ def show(bundle: Bundle, arguments: Namespace, report: ParityReport | None, term
     hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
     files, graphs = len(bundle.manifest.files), len(bundle.manifest.graphs)
     terminal.line(f"integrity  {files} files, {hashes}; {graphs} graphs, structure ok")
+    if bundle.manifest.quality is not None:
+        terminal.line(f"quality    {quality_in_words(bundle.manifest.quality)}")
     if report is not None:
         show_parity(report, terminal)
+
+
+def quality_in_words(quality: Mapping[str, float]) -> str:
+    return (
+        f"beside the float bundle: {quality['top1']:.1%} of tokens are the likeliest in both, "
+        f"KL {quality['logit_kl']:.2e}, {quality['greedy']:.1%} of greedy tokens until they part"
+    )
 
 
 def show_parity(report: ParityReport, terminal: Terminal) -> None:

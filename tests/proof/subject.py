@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
-from edge_runtime.dialects import Dialect, Precision
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.preprocess import Pixels, pixels_from_picture
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
@@ -55,10 +55,10 @@ class Subject:
     def checkpoint(self, layout: LayoutName = "transformers") -> Path:
         return checkpoint_below(self.folder, self.name, layout)
 
-    def bundle(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Bundle:
+    def bundle(self, precision: FloatPrecision = "fp32", layout: LayoutName = "transformers") -> Bundle:
         return Bundle.open(bundle_below(self.folder, self.name, precision, layout, self.dialect))
 
-    def opened(self, precision: Precision = "fp32", layout: LayoutName = "transformers") -> Opened:
+    def opened(self, precision: FloatPrecision = "fp32", layout: LayoutName = "transformers") -> Opened:
         bundle = self.bundle(precision, layout)
         return Opened(bundle, OrtBackend(bundle, threads=1, dialect=self.dialect))
 
@@ -81,7 +81,7 @@ def checkpoint_below(folder: Path, name: str, layout: LayoutName = "transformers
 def bundle_below(
     folder: Path,
     name: str,
-    precision: Precision = "fp32",
+    precision: FloatPrecision = "fp32",
     layout: LayoutName = "transformers",
     dialect: Dialect = "ort",
 ) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from edge_runtime.dialects import Dialect, Precision
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_vl.cli import exit_status
 from edge_vl.terminal import Terminal
 from export.exporter import export_bundle
@@ -44,7 +44,9 @@ def verified(bundle: Path, checkpoint: Path) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", list(SMALL_MODELS))
-def test_a_bundle_passes_against_its_own_checkpoint(folder: Path, name: str, precision: Precision) -> None:
+def test_a_bundle_passes_against_its_own_checkpoint(
+    folder: Path, name: str, precision: FloatPrecision
+) -> None:
     status, result = verified(bundle_below(folder, name, precision), checkpoint_below(folder, name))
     assert (status, result["passed"]) == (0, True), result
 

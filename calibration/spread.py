@@ -1,0 +1,75 @@
+"""A graph that counts what its layers' inputs look like while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from calibration.histogram import Histogram
+from calibration.layer import check_names, input_of, layers_from_graph
+from calibration.minmax import Feeds, check_finite, check_reached, session_from_model
+from calibration.observer import Observer, reach_of
+
+
+class SpreadGraph:
+    """As `WatchedGraph`, for observers that need more than the largest value: every input is handed out whole, and counted.
+
+    One forward pass's inputs of layers are in memory at a time, and a histogram for each; layers with one input share it.
+    """
+
+    def __init__(self, path: Path, names: Collection[str], threads: int, observer: Observer) -> None:
+        model = ir.load(path)
+        results = len(model.graph.outputs)
+        self._observer = observer
+        self._numbers = watch_whole(model.graph, names, path.name)
+        self._results = [str(value.name) for value in model.graph.outputs[:results]]
+        self._histograms = [Histogram() for _ in range(len(model.graph.outputs) - results)]
+        self._session = session_from_model(model, path.parent, threads)
+        self.done = 0
+
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        found = self._session.run(None, dict(feeds))
+        count = len(self._results)
+        owners = {number: name for name, number in reversed(self._numbers.items())}
+        for number, (histogram, values) in enumerate(zip(self._histograms, found[count:], strict=True)):
+            check_finite(
+                owners[number], float(np.abs(values).max()), float(values.sum(dtype=np.float64)), self.done
+            )
+            histogram.add(values)
+        self.done += 1
+        return dict(zip(self._results, found[:count], strict=True))
+
+    def reaches(self) -> dict[str, float]:
+        """By layer, how far its input should reach; an EdgeVLError for a layer that only ever saw zeros."""
+        largest = {name: self._histograms[number].largest for name, number in self._numbers.items()}
+        check_reached(largest, self.done)
+        chosen = [reach_of(self._observer, histogram) for histogram in self._histograms]
+        return {name: chosen[number] for name, number in self._numbers.items()}
+
+
+def watch_whole(graph: ir.Graph, names: Collection[str], where: str) -> dict[str, int]:
+    """Adds the layers' inputs to the graph's outputs; tells each layer's number among those added."""
+    layers = layers_from_graph(graph)
+    check_names(names, layers, where)
+    wanted, watched, numbers = set(names), dict[ir.Value, int](), dict[str, int]()
+    for layer in layers:
+        if layer.name in wanted:
+            value = input_of(layer.nodes[0])
+            if value not in watched:
+                watched[value] = len(watched)
+                add_output(graph, value, f"spread{watched[value]}", layer.dtype)
+            numbers[layer.name] = watched[value]
+    return numbers
+
+
+def add_output(graph: ir.Graph, value: ir.Value, name: str, dtype: ir.DataType) -> None:
+    node = ir.node("Identity", [value], name=name)  # an input of the graph cannot be its output
+    node.outputs[0].name = name
+    node.outputs[0].type = ir.TensorType(dtype)
+    graph.append(node)
+    graph.outputs.append(node.outputs[0])

@@ -1,0 +1,38 @@
+"""What is said about two models' words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.agreement import Agreement, Likeness, likeness_of
+
+
+def logits(*rows: tuple[float, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(rows, np.float32)
+
+
+def test_the_same_thoughts_agree_in_everything() -> None:
+    wanted = logits((0, 3, 1), (5, 0, 0))
+    found = likeness_of("a", [1, 0], wanted, wanted + 7)  # a constant changes no probability
+    assert (found.top1, found.agreed, found.tokens) == (1.0, 2, 2)
+    assert found.kl == pytest.approx(0, abs=1e-9)
+
+
+def test_divergence_is_that_of_the_float_model_from_the_quantised() -> None:
+    wanted, other = logits((0, 0)), logits((np.log(3), 0))
+    found = likeness_of("a", [0], wanted, other)
+    assert found.kl == pytest.approx(0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25), rel=1e-6)
+
+
+def test_greedy_tokens_agree_until_the_first_that_differs() -> None:
+    wanted = logits((1, 0), (1, 0), (1, 0), (1, 0))
+    other = logits((1, 0), (1, 0), (0, 1), (1, 0))
+    found = likeness_of("a", [0, 0, 0, 0], wanted, other)
+    assert (found.agreed, found.top1) == (2, 0.75)
+
+
+def test_long_answers_weigh_more_than_short_ones() -> None:
+    both = Agreement((Likeness("a", 30, 0.1, 1.0, 30), Likeness("b", 10, 0.5, 0.0, 0)))
+    assert both.kl == pytest.approx(0.2)
+    assert (both.top1, both.agreed) == (0.75, 0.75)

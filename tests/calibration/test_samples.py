@@ -1,0 +1,114 @@
+"""Which pictures a calibration takes, and which it leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from calibration.samples import QUESTION, samples_from_file, samples_from_folder
+from edge_runtime.errors import EdgeVLError
+
+
+def pictures(folder: Path, count: int, first: int = 0) -> Path:
+    folder.mkdir(exist_ok=True)
+    for index in range(first, first + count):
+        Image.new("RGB", (20 + index, 10), (index, 40, 90)).save(folder / f"{index}.png")
+    return folder
+
+
+def test_a_folder_is_asked_one_question(tmp_path: Path) -> None:
+    found = samples_from_folder(pictures(tmp_path / "photos", 3), 10)
+    assert {each.name for each in found.samples} == {"0.png", "1.png", "2.png"}
+    assert {each.prompt for each in found.samples} == {QUESTION}
+    assert found.broken == ()
+
+
+def test_the_choice_depends_on_contents_and_not_on_names(tmp_path: Path) -> None:
+    one = samples_from_folder(pictures(tmp_path / "one", 8), 4)
+    other = pictures(tmp_path / "other", 8)
+    for index in range(8):
+        (other / f"{index}.png").rename(other / f"photo {7 - index}.png")
+    assert samples_from_folder(other, 4).sha256 == one.sha256
+    assert len(one.samples) == 4
+
+
+def test_a_picture_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 2)
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    assert len(samples_from_folder(folder, 10).samples) == 2
+
+
+def test_other_samples_have_another_hash(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 2)
+    before = samples_from_folder(folder, 10).sha256
+    pictures(folder, 1, first=2)
+    assert samples_from_folder(folder, 10).sha256 != before
+
+
+def test_a_few_broken_pictures_are_named_and_left_out(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 9)
+    (folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    found = samples_from_folder(folder, 20)
+    assert len(found.samples) == 9
+    assert len(found.broken) == 1 and "torn.png" in found.broken[0]
+
+
+def test_many_broken_pictures_are_an_error_that_names_them(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 8)
+    (folder / "torn.png").write_bytes(b"torn")
+    with pytest.raises(EdgeVLError, match=r"1 of the 9 pictures .* torn\.png") as caught:
+        samples_from_folder(folder, 20)
+    assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
+
+
+def test_lines_name_pictures_beside_the_file(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", 2)
+    lines = [{"image": f"photos/{index}.png", "prompt": f"number {index}?"} for index in range(2)]
+    file = tmp_path / "samples.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n\n", encoding="utf-8")
+    found = samples_from_file(file, 10)
+    assert {(each.name, each.prompt) for each in found.samples} == {
+        ("photos/0.png", "number 0?"),
+        ("photos/1.png", "number 1?"),
+    }
+
+
+def test_one_picture_asked_two_questions_is_two_samples(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", 1)
+    file = tmp_path / "samples.jsonl"
+    file.write_text(
+        "\n".join(json.dumps({"image": "photos/0.png", "prompt": text}) for text in ("what?", "where?"))
+    )
+    assert len(samples_from_file(file, 10).samples) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", '{"image": "a.png"}', '{"image": 3, "prompt": "?"}', '{"image": "a.png", "prompt": "?", "x": 1}',
+     '{"image": "a\\u0000.png", "prompt": "?"}', '{"image": "", "prompt": "?"}'],
+)  # fmt: skip
+def test_a_line_that_is_no_sample_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "samples.jsonl"
+    file.write_text(f"\n{line}\n")
+    with pytest.raises(EdgeVLError, match="line 2") as caught:
+        samples_from_file(file, 10)
+    assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.mkdir(), lambda path: path.write_text("x"), lambda path: None]
+)
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path, make: object) -> None:
+    path = tmp_path / "photos"
+    make(path)  # type: ignore[operator]
+    with pytest.raises(EdgeVLError) as caught:
+        samples_from_folder(path, 10)
+    assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
+
+
+def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EdgeVLError, match="--limit"):
+        samples_from_folder(pictures(tmp_path / "photos", 1), 0)
