@@ -138,6 +138,12 @@ class Speaker:
         logits, _ = sequence.prefill(prompt)
         return np.stack([logits, *(sequence.append(token) for token in ids[:-1])])
 
+    def rows(self, sample: Sample, ids: Ids) -> npt.NDArray[np.generic]:
+        """What the decoder reads of a sample and of its answer, (1, S, D)."""
+        prompt = self.prompt(sample)
+        asked = prompt.rows(0, len(prompt))
+        return np.concatenate([asked, self.table[ids][None].astype(asked.dtype)], axis=1)
+
     def sequence(self, capacity: int) -> KVSequence:
         return KVSequence(self.backend.decoder(batch=1, capacity=capacity), self.table)
 

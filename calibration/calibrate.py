@@ -10,8 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from calibration.agreement import Agreement, agreement_of
-from calibration.decision import Decision, Float
-from calibration.quantgraph import Outcome, write_quantised_graph
+from calibration.blocks import Quantised, Weight, quantised_from_weight
+from calibration.decision import Decision, Float, Int4, Int8
+from calibration.decoding import decoder_feeds
+from calibration.gptq import gptq_from_weight
+from calibration.moments import Moments
+from calibration.quantgraph import Outcome, Quantise, write_quantised_graph
 from calibration.ranges import Reaches, layer_names, vision_ranges
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
@@ -60,9 +64,9 @@ class Calibrator:
 
     def run(self) -> Manifest:
         check_free_space(self.folder.parent, self.total)
-        ranges = self._ranges()
+        ranges, quantise = self._ranges(), self._quantise()
         self._copy_rest()
-        graphs = tuple(self._write_graph(entry, ranges) for entry in self.bundle.manifest.graphs)
+        graphs = tuple(self._write_graph(entry, ranges, quantise) for entry in self.bundle.manifest.graphs)
         draft = replace(
             self.bundle.manifest,
             graphs=graphs,
@@ -78,7 +82,7 @@ class Calibrator:
         return manifest
 
     def _ranges(self) -> Reaches:
-        if not self.recipe.needs_samples:
+        if self.recipe.vision != "int8":
             return {}
         return vision_ranges(
             self.bundle, self.dialect, self.samples, self.recipe.observer, self.threads, self.progress
@@ -97,7 +101,24 @@ class Calibrator:
         shutil.copyfile(self.bundle.folder / name, target)
         self._tick(target.stat().st_size)
 
-    def _write_graph(self, entry: GraphEntry, ranges: Reaches) -> GraphEntry:
+    def _quantise(self) -> Quantise:
+        """How weights become integers."""
+        if not self.recipe.has_gptq:
+            return quantised_from_weight
+        feeds = decoder_feeds(self.bundle, self.dialect, self.samples, self.threads, self.progress)
+        entry = self.bundle.graph("decoder", self.dialect)
+        # Always of the same dialect's graph, so that integers are the same in all of them.
+        names = layer_names(self.bundle, entry)
+        moments = Moments(self.bundle.path_of(entry), names, feeds, self.threads)
+
+        def quantise(name: str, weight: Weight, how: Int4 | Int8) -> Quantised:
+            if isinstance(how, Int8):
+                return quantised_from_weight(name, weight, how)
+            return gptq_from_weight(name, weight, how.block, moments.of(name))
+
+        return quantise
+
+    def _write_graph(self, entry: GraphEntry, ranges: Reaches, quantise: Quantise) -> GraphEntry:
         decisions = self.recipe.decisions(
             entry.role, layer_names(self.bundle, entry), ranges.get(entry.role, {})
         )
@@ -108,7 +129,7 @@ class Calibrator:
         target = self.folder / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
         written = write_quantised_graph(
-            self.bundle.path_of(entry), target, entry.dialect, decisions, tick=self._tick
+            self.bundle.path_of(entry), target, entry.dialect, decisions, quantise, self._tick
         )
         self.outcomes.setdefault(entry.dialect, {})[entry.role] = written.outcomes
         precision = self.recipe.precision(entry.role, entry.precision)
@@ -123,7 +144,9 @@ class Calibrator:
 
     def _origin(self) -> Calibration:
         count = len(self.samples.samples)
-        return Calibration("rtn", self.recipe.observer, count, self.samples.sha256 if count else NO_SAMPLES)
+        return Calibration(
+            self.recipe.method, self.recipe.observer, count, self.samples.sha256 if count else NO_SAMPLES
+        )
 
     def _tick(self, count: int) -> None:
         self.done += count
@@ -145,8 +168,8 @@ def check_float(bundle: Bundle) -> None:
 
 def check_samples(recipe: Recipe, samples: SampleSet) -> None:
     if recipe.needs_samples and not samples.samples:
-        what, why = "there are no samples", "8-bit products need to know how large their inputs become"
-        fix = "give --images DIR or --samples FILE.jsonl, or keep the towers in float with --vision fp16"
+        what, why = "there are no samples", "8-bit products and GPTQ need to know what layers read"
+        fix = "give --images DIR or --samples FILE.jsonl, or ask for --vision fp16 and --method rtn"
         raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
 
 
@@ -190,7 +213,7 @@ def words_of(decision: Decision) -> str:
     """As in "int4/128", "int8 products" and "float"."""
     if isinstance(decision, Float):
         return "float"
-    if hasattr(decision, "block"):
+    if isinstance(decision, Int4):
         return f"int4/{decision.block}"
     return "int8" if decision.activation_scale is None else "int8 products"
 

@@ -12,9 +12,9 @@ from calibration.observer import Observer
 from edge_runtime.dialects import Precision
 from edge_runtime.spec import Role
 
-Kept = Literal["fp16"]  # as the bundle has it
-VisionChoice = Literal["int8", "fp16"]
+VisionChoice = Literal["int8", "fp16"]  # fp16: as the bundle has it
 DecoderChoice = Literal["int4", "int8", "fp16"]
+Method = Literal["rtn", "gptq"]  # how 4-bit weights are rounded
 
 VISION: tuple[Role, ...] = ("vision_high", "vision_low", "adaptor")
 HEAD = "head"
@@ -29,10 +29,15 @@ class Recipe:
     head: DecoderChoice = "int8"
     block: int = BLOCKS[0]
     observer: Observer = "minmax"
+    method: Method = "rtn"
 
     @property
     def needs_samples(self) -> bool:
-        return self.vision == "int8"
+        return self.vision == "int8" or self.has_gptq
+
+    @property
+    def has_gptq(self) -> bool:
+        return self.method == "gptq" and "int4" in (self.decoder, self.head)
 
     def decisions(
         self, role: Role, layers: Iterable[str], reaches: Mapping[str, float]

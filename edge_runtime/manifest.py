@@ -146,7 +146,7 @@ class Provenance:
 class Calibration:
     """How the integers of a bundle came about. Weights alone need no samples."""
 
-    method: Literal["rtn"]
+    method: Literal["rtn", "gptq"]
     observer: Literal["minmax", "percentile", "entropy", "mse"]
     samples: int
     samples_sha256: str

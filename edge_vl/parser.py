@@ -139,7 +139,12 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     parser.add_argument(
         "--block", type=int, choices=[32, 64, 128], default=128, help="rows that share a 4-bit scale"
     )
-    parser.add_argument("--method", choices=["rtn"], default="rtn", help="how weights are rounded")
+    parser.add_argument(
+        "--method",
+        choices=["rtn", "gptq"],
+        default="rtn",
+        help="how 4-bit weights are rounded (default: rtn, to nearest)",
+    )
     parser.add_argument(
         "--observer",
         choices=["minmax", "percentile", "entropy", "mse"],

@@ -26,7 +26,14 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         from calibration.recipe import Recipe
     bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
     samples = samples_from_arguments(arguments)
-    recipe = Recipe(arguments.vision, arguments.decoder, arguments.head, arguments.block, arguments.observer)
+    recipe = Recipe(
+        arguments.vision,
+        arguments.decoder,
+        arguments.head,
+        arguments.block,
+        arguments.observer,
+        arguments.method,
+    )
     threads = len(os.sched_getaffinity(0))
     manifest = calibrate_bundle(bundle, arguments.out, recipe, samples, threads, terminal.progress)
     if arguments.json:

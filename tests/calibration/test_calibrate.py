@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from calibration.calibrate import calibrate_bundle
-from calibration.recipe import Recipe
+from calibration.recipe import Method, Recipe
 from calibration.samples import SampleSet, samples_from_folder
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
@@ -115,6 +115,18 @@ def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, tmp_path: 
     with pytest.raises(EdgeVLError) as caught:
         calibrated(quantised, tmp_path / "out", Recipe(vision="fp16"), SampleSet(()))
     assert caught.value.code == "EVL-CALIBRATE-FLOAT"
+
+
+def test_gptq_stays_nearer_than_rounding_to_nearest(source: Bundle, photos: Path, tmp_path: Path) -> None:
+    samples = samples_from_folder(photos, 10)
+    found = {}
+    methods: tuple[Method, ...] = ("rtn", "gptq")
+    for method in methods:
+        recipe = Recipe(vision="fp16", head="fp16", block=32, method=method)
+        quality = calibrated(source, tmp_path / method, recipe, samples).manifest.quality
+        assert quality is not None
+        found[method] = quality["logit_kl"]
+    assert found["gptq"] < 0.8 * found["rtn"]
 
 
 def test_the_command_makes_a_bundle_that_answers(source: Bundle, photos: Path, tmp_path: Path) -> None:
