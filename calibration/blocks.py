@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +144,20 @@ def weight_from_quantised(quantised: Quantised) -> Weight:
     scales = quantised.scales.astype(np.float32).reshape(-1, 1, columns)
     weight: Weight = (wide * scales).reshape(rows, columns).astype(quantised.scales.dtype)
     return weight
+
+
+def sqnr_db_of(weight: Weight, quantised: Quantised) -> float | None:
+    """The power of the weight over that of what rounding lost, in decibels; None where nothing was lost."""
+    rows, columns = weight.shape
+    block = quantised.block or rows
+    scales, power, lost = quantised.scales.reshape(-1, columns), 0.0, 0.0
+    for part in row_chunks(rows, columns):
+        wide = weight[part].astype(np.float32)
+        power += float(np.vdot(wide, wide))
+        steps = scales[np.arange(part.start, part.stop) // block].astype(np.float32)
+        wide -= quantised.integers[part] * steps
+        lost += float(np.vdot(wide, wide))
+    return 10 * math.log10(power / lost) if power and lost else None
 
 
 def packed_from_int4(integers: Integers) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from calibration.decision import Decision, Float, Int4, Int8
 from calibration.decoding import decoder_feeds
 from calibration.gptq import gptq_from_weight
 from calibration.moments import Moments
+from calibration.page import page_from_quality
 from calibration.quantgraph import Outcome, Quantise, write_quantised_graph
 from calibration.ranges import Reaches, layer_names, vision_ranges
 from calibration.recipe import Recipe
@@ -27,7 +28,7 @@ from edge_runtime.progress import Progress
 from edge_runtime.publish import check_free_space, staged_folder
 from edge_runtime.record import bytes_from_json
 
-QUALITY_NAME = "quality.json"
+QUALITY_NAME, PAGE_NAME = "quality.json", "quality.html"
 ASKED = 16  # samples that both bundles answer
 NO_SAMPLES = hashlib.sha256(b"").hexdigest()
 
@@ -76,6 +77,8 @@ class Calibrator:
         agreement = self._agreement(draft)
         report = quality_from(self.recipe, self.samples, self.outcomes, agreement)
         (self.folder / QUALITY_NAME).write_bytes(bytes_from_json(report))
+        page = page_from_quality(report, "What quantisation cost")
+        (self.folder / PAGE_NAME).write_text(page, encoding="utf-8")
         files = file_entries(self.folder, self._written(), self._hashing)
         manifest = replace(draft, files=files, quality=headline(agreement))
         write_manifest(self.folder, manifest)
@@ -92,7 +95,7 @@ class Calibrator:
         """Everything but graphs, byte for byte; hashes were checked when the bundle was opened."""
         of_graphs = {name for entry in self.bundle.manifest.graphs for name in files_of(self.bundle, entry)}
         for entry in self.bundle.manifest.files:
-            if entry.path not in of_graphs and entry.path != QUALITY_NAME:
+            if entry.path not in of_graphs and entry.path not in (QUALITY_NAME, PAGE_NAME):
                 self._copy(entry.path)
 
     def _copy(self, name: str) -> None:
@@ -206,6 +209,8 @@ def layer_report(outcome: Outcome) -> dict[str, object]:
     said: dict[str, object] = {"layer": outcome.layer + outcome.part, "as": words_of(outcome.decision)}
     if isinstance(outcome.decision, Float) and outcome.decision.reason:
         said["why"] = outcome.decision.reason
+    if outcome.sqnr_db is not None:
+        said["sqnr_db"] = round(outcome.sqnr_db, 3)
     return said | {"bytes_before": outcome.source_bytes, "bytes": outcome.bytes}
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import numpy.typing as npt
 import onnx_ir as ir
 
-from calibration.blocks import Integers, Quantised, Weight, packed_from_int4, quantised_from_weight
+from calibration.blocks import (
+    Integers,
+    Quantised,
+    Weight,
+    packed_from_int4,
+    quantised_from_weight,
+    sqnr_db_of,
+)
 from calibration.datafiles import DataFiles, array_of
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
 from calibration.layer import Layer, check_names, layers_from_graph
@@ -33,6 +40,9 @@ class Outcome:
     decision: Decision
     source_bytes: int
     bytes: int  # integers and scales
+    sqnr_db: float | None = (
+        None  # of the weight: its power over that of what rounding lost; None where nothing was
+    )
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,9 @@ def store(
         assert tensor is not None, value.name
         layer, decision = chosen.get(value, (None, Float()))
         if layer is not None and not isinstance(decision, Float):
-            entry, size = store_layer(graph, layer, decision, files, quantise)
+            entry, size, sqnr_db = store_layer(graph, layer, decision, files, quantise)
             stored |= dict.fromkeys(layer.nodes, entry)
-            outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, size))
+            outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, size, sqnr_db))
         else:
             if isinstance(tensor, ir.ExternalTensor):
                 value.const_value = files.copy(tensor)
@@ -111,8 +121,9 @@ def store(
 
 def store_layer(
     graph: ir.Graph, layer: Layer, how: Int4 | Int8, files: DataFiles, quantise: Quantise
-) -> tuple[Stored, int]:
-    quantised = quantise(layer.name, array_of(layer.tensor), how)
+) -> tuple[Stored, int, float | None]:
+    source = array_of(layer.tensor)
+    quantised = quantise(layer.name, source, how)
     block = how.block if isinstance(how, Int4) else None
     assert quantised.integers.shape == (layer.rows, layer.columns) and quantised.block == block
     dtype = ir.DataType.INT4 if isinstance(how, Int4) else ir.DataType.INT8
@@ -122,7 +133,8 @@ def store_layer(
     scale = files.add(f"{layer.name}.scales{layer.part}", layer.dtype, scales.shape, [scales])
     del graph.initializers[layer.weight.name or ""]
     integers, steps = initializer(graph, weight), initializer(graph, scale)
-    return Stored(layer.name, how, integers, steps), (weight.length or 0) + (scale.length or 0)
+    size = (weight.length or 0) + (scale.length or 0)
+    return Stored(layer.name, how, integers, steps), size, sqnr_db_of(source, quantised)
 
 
 def packed_pieces(integers: Integers) -> Iterator[npt.NDArray[Any]]:

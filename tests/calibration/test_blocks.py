@@ -14,6 +14,7 @@ from calibration.blocks import (
     int8_from_weight,
     packed_from_int4,
     quantised_from_weight,
+    sqnr_db_of,
     weight_from_quantised,
 )
 from calibration.decision import BLOCKS, Int4, Int8
@@ -161,3 +162,19 @@ def test_packed_integers_are_the_twins_bytes_and_come_back(integers: Array) -> N
     packed = packed_from_int4(integers)
     assert packed.tobytes() == packed_twin(integers)
     np.testing.assert_array_equal(int4_from_packed(packed, integers.size), integers.reshape(-1))
+
+
+@pytest.mark.parametrize("how", [Int4(32), Int8()])
+def test_the_ratio_of_signal_and_loss_is_that_of_the_numbers(how: Int4 | Int8) -> None:
+    weight = np.random.default_rng(3).standard_normal((96, 20)).astype(np.float16)
+    quantised = quantised_from_weight("layer", weight, how)
+    wide = weight.astype(np.float64)
+    lost = wide - dequantised_twin(quantised.integers, quantised.scales)
+    wanted = 10 * np.log10((wide**2).sum() / (lost**2).sum())
+    found = sqnr_db_of(weight, quantised)
+    assert found == pytest.approx(wanted, abs=0.01)
+
+
+def test_where_nothing_is_lost_there_is_no_ratio() -> None:
+    weight = np.array([[-127, 0], [127, 0]], np.float32)
+    assert sqnr_db_of(weight, quantised_from_weight("layer", weight, Int8())) is None
