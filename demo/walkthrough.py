@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from demo.random_checkpoint import write_random_checkpoint
+from calibration.calibrate import calibrate_bundle
+from calibration.recipe import Recipe
+from calibration.samples import samples_from_file
+from demo.data.generator import PICTURED, scene_of
 from demo.samples import FOLDER, Sample, samples
-from demo.sizes import SIZES
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -25,9 +29,9 @@ from export.options import ExportOptions
 
 CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
-RANDOM = "a tiny checkpoint with RANDOM weights, hybrid as DeepSeek-VL 7B"
-UNTRAINED = "no trained demo model ships yet: the answers below are noise, the machinery is real"
-NOT_YET = ("calibrate", "build")
+SEED = 7  # of the pictures the demo model learnt from
+NOT_YET = ("build",)
+MEASURED = 16  # training pictures that the integers are fitted to
 
 
 @dataclass(frozen=True)
@@ -59,21 +63,19 @@ class Lap:
 def walk(folder: Path, progress: Progress) -> Iterator[Step]:
     """Each step as it is done; checkpoint, bundle and pictures stay in `folder`."""
     lap = Lap()
-    checkpoint, out, pictures = folder / "checkpoint", folder / "bundle", folder / "pictures"
+    checkpoint, out, small = folder / "checkpoint", folder / "bundle", folder / "small-bundle"
+    pictures = folder / "pictures"
     shutil.copytree(FOLDER, pictures)
-    if CHECKPOINT.exists():
-        shutil.copytree(CHECKPOINT, checkpoint)
-        yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
-    else:
-        write_random_checkpoint(SIZES["tiny"], checkpoint, "original", "float32")
-        yield Step("prepare", RANDOM, lap.seconds(), details=(UNTRAINED,))
+    shutil.copytree(CHECKPOINT, checkpoint)
+    yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
     manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
     size = sum(entry.bytes for entry in manifest.files)
     yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())
+    yield calibrated(out, small, folder / "calibration", progress, lap)
     for name in NOT_YET:
         yield Step(name, "skipped: not part of edge-vl yet", 0.0)
     yield verified(checkpoint, out, progress, lap)
-    yield from asked(out, pictures, lap)
+    yield from asked(out, small, pictures, lap)
 
 
 def described(checkpoint: Path) -> str:
@@ -82,6 +84,33 @@ def described(checkpoint: Path) -> str:
     return (
         f"the demo checkpoint: {count / 1e6:.1f} million parameters, hybrid as DeepSeek-VL 7B, really trained"
     )
+
+
+def calibrated(out: Path, small: Path, pictures: Path, progress: Progress, lap: Lap) -> Step:
+    """Towers in INT8, the decoder in INT4, fitted to pictures of the training set."""
+    recipe = Recipe(block=64, method="gptq")
+    threads = len(os.sched_getaffinity(0))
+    found = samples_from_file(training_samples(pictures), MEASURED)
+    manifest = calibrate_bundle(Bundle.open(out), small, recipe, found, threads, progress)
+    size = sum(entry.bytes for entry in manifest.files)
+    assert manifest.quality is not None, "there were samples"
+    same = f"{manifest.quality['top1']:.1%} of tokens as in fp32"
+    summary = f"{size / (1 << 20):.1f} MiB, INT8 towers and INT4 decoder, {same}"
+    return Step("calibrate", summary, lap.seconds())
+
+
+def training_samples(folder: Path) -> Path:
+    """Writes pictures and the list of what is asked about them."""
+    folder.mkdir()
+    lines = []
+    for index in range(MEASURED):
+        scene = scene_of(SEED, "train", index, PICTURED)
+        assert scene.picture is not None, "only dialogue has none"
+        scene.picture.save(folder / f"{index}.png")
+        lines.append(json.dumps({"image": f"{index}.png", "prompt": scene.questions[0].text}))
+    listing = folder / "samples.jsonl"
+    listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return listing
 
 
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
@@ -96,23 +125,27 @@ def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:
     return Step("verify", verdict, lap.seconds(), report.is_passed, tuple(details))
 
 
-def asked(out: Path, pictures: Path, lap: Lap) -> Iterator[Step]:
-    with load(out) as assistant:
+def asked(out: Path, small: Path, pictures: Path, lap: Lap) -> Iterator[Step]:
+    """Both bundles, the float one first."""
+    request = Request(max_tokens=ANSWER_TOKENS)
+    with load(out) as assistant, load(small) as other:
         for sample in samples():
-            request = Request(max_tokens=ANSWER_TOKENS)
-            answer = assistant.ask(sample.question, pictures / sample.picture, request=request)
-            is_right = answer.text.strip() == sample.answer
-            verdict = "right" if is_right else "not as expected" if CHECKPOINT.exists() else "random weights"
+            answer, less = (
+                each.ask(sample.question, pictures / sample.picture, request=request)
+                for each in (assistant, other)
+            )
             summary = f"{sample.picture}: {sample.question!r}"
-            yield Step("ask", summary, lap.seconds(), details=answer_details(answer, sample, verdict))
+            yield Step("ask", summary, lap.seconds(), details=answer_details(answer, less, sample))
 
 
-def answer_details(answer: Answer, sample: Sample, verdict: str) -> tuple[str, ...]:
+def answer_details(answer: Answer, less: Answer, sample: Sample) -> tuple[str, ...]:
+    verdict = "right" if answer.text.strip() == sample.answer else "not as expected"
+    same = "the same" if less.text == answer.text else repr(less.text)
     times = ", ".join(f"{stage} {spent:.0f}" for stage, spent in answer.timings_ms.items())
     usage = answer.usage
     return (
         f"answer: {answer.text!r}, expected: {sample.answer!r} ({verdict})",
         f"{usage.prompt_tokens} prompt tokens ({usage.image_tokens} of pictures, {usage.cached_tokens} cached),"
-        f" {usage.completion_tokens} new at {answer.tokens_per_s:.0f}/s",
+        f" {usage.completion_tokens} new at {answer.tokens_per_s:.0f}/s; quantised: {same}",
         f"ms: {times}",
     )

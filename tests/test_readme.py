@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo.full_engines import table_from_report
 from demo.full_size import row_from_report
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
@@ -87,6 +88,13 @@ def test_what_it_says_about_verify_is_in_the_committed_file() -> None:
     assert all(greedy["agreed"] == greedy["tokens"] == 32 for greedy in verify["parity"]["greedy"])
 
 
+def test_its_table_of_engines_is_that_of_the_committed_files() -> None:
+    reports = sorted((ROOT / "docs" / "engines").glob("*.json"))
+    assert reports
+    for path in reports:
+        assert table_from_report(json.loads(path.read_text()), path.name) in README
+
+
 def test_it_speaks_of_measured_answers_only_where_there_are_some() -> None:
     table = README.split("<!-- bench:begin -->")[1].split("<!-- bench:end -->")[0]
     assert "|" in table
@@ -98,6 +106,8 @@ def test_its_commands_and_its_python_work_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     write_random_checkpoint(SIZES["tiny-low"], tmp_path / "deepseek-vl-1.3b-chat")
     Image.new("RGB", (64, 48), "teal").save("street.jpg")
+    (tmp_path / "photos").mkdir()
+    Image.linear_gradient("L").save("photos/gradient.png")
     for line in EDGE_VL:
         out, err = io.StringIO(), io.StringIO()
         status = exit_status(arguments_of(line), Terminal(out, err, io.StringIO("What is it?\n")))

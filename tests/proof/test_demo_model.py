@@ -25,8 +25,6 @@ from export.exporter import export_bundle
 from export.options import ExportOptions
 from tests.proof.oracle import Oracle
 
-pytestmark = pytest.mark.skipif(not CHECKPOINT.exists(), reason="no trained demo model ships yet")
-
 QUESTIONS = 200
 LIMIT = 24
 LIMIT_BYTES = 12_000_000
