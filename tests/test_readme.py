@@ -95,6 +95,15 @@ def test_its_table_of_engines_is_that_of_the_committed_files() -> None:
         assert table_from_report(json.loads(path.read_text()), path.name) in README
 
 
+def test_what_it_says_of_the_demo_model_is_in_the_committed_files() -> None:
+    tasks = {
+        name: json.loads((ROOT / "docs" / "demo" / f"{name}.json").read_text())["tasks"]
+        for name in ("hybrid", "low")
+    }
+    assert f"small print ({tasks['hybrid']['small_print']:.0%} of held-out codes".replace("%", " %") in README
+    assert tasks["low"]["small_print"] == 0, "none without its high-resolution tower"
+
+
 def test_it_speaks_of_measured_answers_only_where_there_are_some() -> None:
     table = README.split("<!-- bench:begin -->")[1].split("<!-- bench:end -->")[0]
     assert "|" in table
