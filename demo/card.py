@@ -98,7 +98,9 @@ def bar_of(task: str) -> str:
 
 def missed(tasks: dict[str, float], iou: float) -> str:
     """What falls short of its bar, and by how much."""
-    short = [f"{task} by {100 * (bar - tasks[task]):.1f} points" for task, bar in BARS.items() if tasks[task] < bar]
+    short = [
+        f"{task} by {100 * (bar - tasks[task]):.1f} points" for task, bar in BARS.items() if tasks[task] < bar
+    ]
     if iou < IOU_BAR:
         short.append(f"the boxes' IoU by {IOU_BAR - iou:.2f}")
     return f"Missed bars: {', '.join(short)}.\n" if short else "Every bar is met.\n"
