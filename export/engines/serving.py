@@ -39,8 +39,8 @@ class EngineShape:
 
 
 def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape, ...]:
-    """One engine a tower, and two for a decoder: two profiles of one plan hold float weights twice, and building them
-    together takes the memory of both."""
+    """One engine a tower, and two for a decoder: two profiles of one plan hold the float weights of its layers twice,
+    and building them together takes the memory of both."""
     if entry.role != "decoder":
         profile = profile_from_ports(entry.role, entry.inputs, serving, (1, 1, serving.batch), (1, 1, 1))
         return (EngineShape(entry.role, (profile,)),)

@@ -31,6 +31,9 @@ ALL_BUILDS_S = 360
 SAM_ACTIVATIONS = 200_000_000
 FLOAT_DECODER_MIB, OTHER_MIB = 9.5 * 1024, 4 * 1024
 INT4_DECODER_BYTES = 900_000_000
+# Products with 4-bit weights in one kernel, in each layer: q, k and v are one, gate and up are one. In trt10 the compiler
+# unpacks the weights of `o` in a kernel of its own, because it fuses the product with the sum after it (docs/decisions.md).
+FUSED_INT4 = {"trt": 4, "trt10": 3}
 
 
 def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) -> None:
@@ -80,7 +83,8 @@ def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dial
     for profile in plan.profiles:
         assert profile.fused_attention() == bundle.spec.decoder.layers, profile
         products = profile.products_by_types()
-        assert products is not None and products["half x int4"] >= 4 * bundle.spec.decoder.layers, products
+        assert products is not None
+        assert products["half x int4"] >= FUSED_INT4[dialect] * bundle.spec.decoder.layers, products
 
 
 @pytest.mark.parametrize("dialect", TENSORRT_DIALECTS)
@@ -107,8 +111,8 @@ def test_an_8_bit_tower_multiplies_8_bit_numbers_and_keeps_its_attention_fused(
     assert products.keys() - {"int8 x int8"} <= {"half x half"}, products  # the patches' convolution
 
 
-def test_profiles_of_a_float_decoder_hold_its_weights_once_each(room: Path) -> None:
-    """Why a float decoder becomes two engines: measured on four layers at full width."""
+def test_profiles_of_a_float_decoder_hold_the_weights_of_its_layers_once_each(room: Path) -> None:
+    """Why a float decoder becomes two engines: measured on four layers at full width. The head is shared."""
     bundle = four_layers(room)
     entry = bundle.graph("decoder", "trt")
     profiles = tuple(shape.profiles[0] for shape in engines_from_graph(entry, Serving(CONTEXT)))
@@ -117,7 +121,9 @@ def test_profiles_of_a_float_decoder_hold_its_weights_once_each(room: Path) -> N
         plan = str(room / f"{name}.plan")
         request = BuildRequest("decoder", "tensorrt-rtx", str(bundle.path_of(entry)), plan, chosen)
         sizes.append(build_engine(request).plan_bytes)
-    assert 1.7 * sizes[0] < sizes[1] < 2.1 * sizes[0], sizes
+    tensors = bundle.onnx_file(entry).tensors
+    layers = sum(tensor.nbytes for tensor in tensors if tensor.name.startswith("blocks."))
+    assert 0.95 * layers < sizes[1] - sizes[0] < 1.1 * layers, (sizes, layers)
 
 
 def four_layers(room: Path) -> Bundle:
