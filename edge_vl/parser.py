@@ -210,7 +210,7 @@ def add_bench(verbs: Verbs[Parser]) -> None:
 
 
 def add_demo(verbs: Verbs[Parser]) -> None:
-    parser = new_verb(verbs, "demo", "the whole way on a small checkpoint: export, verify, ask")
+    parser = new_verb(verbs, "demo", "the whole way on a small checkpoint: export, calibrate, verify, ask")
     parser.add_argument(
         "--keep", type=given_path, metavar="DIR", help="keep checkpoint and bundle in this new folder"
     )
