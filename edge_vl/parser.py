@@ -14,6 +14,7 @@ from edge_runtime.errors import EdgeVLError
 if TYPE_CHECKING:
     from edge_vl.terminal import Terminal
 
+LONGEST_VERB = len("calibrate")
 Verb = Callable[[argparse.Namespace, "Terminal"], int]
 
 
@@ -24,6 +25,14 @@ class Parser(argparse.ArgumentParser):
         raise EdgeVLError(
             "EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`"
         )
+
+
+class VerbsHelp(argparse.HelpFormatter):
+    """argparse forgets that verbs are indented, and wraps the longest one."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = LONGEST_VERB + 4
 
 
 def given_path(text: str) -> Path:
@@ -71,6 +80,7 @@ def whole_parser() -> tuple[Parser, Verbs[Parser]]:
         description="DeepSeek-VL from checkpoint to answers on the edge.",
         epilog="Exit codes: 0 done, 1 a check failed, 2 your mistake, 3 a fault of edge-vl or of the machine.",
         allow_abbrev=False,
+        formatter_class=VerbsHelp,
     )
     parser.add_argument("--version", action="version", version=version())
     verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
