@@ -83,7 +83,8 @@ def agreement_of(
 def likeness_of(name: str, ids: Ids, wanted: Logits, found: Logits) -> Likeness:
     is_same = found.argmax(axis=-1) == wanted.argmax(axis=-1)
     parted = np.flatnonzero(~is_same)
-    divergence = (probabilities(wanted) * (log_softmax(wanted) - log_softmax(found))).sum(axis=-1)
+    expected = log_softmax(wanted)
+    divergence = (np.exp(expected) * (expected - log_softmax(found))).sum(axis=-1)
     agreed = int(parted[0]) if parted.size else len(ids)
     return Likeness(name, len(ids), float(divergence.mean()), float(is_same.mean()), agreed)
 
@@ -93,10 +94,6 @@ def log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
     wide -= wide.max(axis=-1, keepdims=True)
     normal: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
     return normal
-
-
-def probabilities(logits: Logits) -> npt.NDArray[np.float64]:
-    return np.exp(log_softmax(logits))
 
 
 class Speaker:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from edge_runtime.errors import EdgeVLError, listed
-from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.picture import PictureLimits, bytes_from_file, picture_from_file
 from edge_runtime.record import json_from_bytes
 
 CODE = "EVL-CALIBRATE-SAMPLES"
@@ -104,9 +104,9 @@ def distinct(candidates: Iterable[Candidate], broken: list[str]) -> list[Sample]
     found: dict[str, Sample] = {}
     for name, path, prompt in candidates:
         try:
-            digest = hashlib.sha256(path.read_bytes())
-        except OSError as fault:
-            broken.append(f"{name}: cannot be read ({fault.strerror})")
+            digest = hashlib.sha256(bytes_from_file(path, PictureLimits()))
+        except EdgeVLError as error:
+            broken.append(f"{name}: {error.why}")  # its words name the whole path, and the report travels
             continue
         digest.update(b"\0" + prompt.encode("utf-8", "surrogatepass"))
         found.setdefault(digest.hexdigest(), Sample(name, path, prompt, digest.hexdigest()))

@@ -76,7 +76,7 @@ def card_from_reports(reports: dict[str, Report], parameters: int) -> str:
         version=report.versions.edge_vl,
         onnxruntime=report.versions.onnxruntime,
         precision=report.precision["decoder"],
-        command=report.command,
+        command=f"python -m demo.evaluate demo/model --limit {hybrid.n} --precision {report.precision['decoder']}",
     )
 
 

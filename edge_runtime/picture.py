@@ -73,7 +73,7 @@ class PictureLimits:
 
 def picture_from_file(path: str | os.PathLike[str], limits: PictureLimits) -> Image.Image:
     """As `picture_from_bytes`. Only regular files are read: pipes and devices never end, or never begin."""
-    data = _bytes_from_file(path, limits)
+    data = bytes_from_file(path, limits)
     try:
         return picture_from_bytes(data, limits)
     except EdgeVLError as error:  # of several pictures, which one
@@ -206,7 +206,8 @@ def _reason(error: Exception) -> str:
     return f"reading stopped at: {words[:160] or type(error).__name__}"
 
 
-def _bytes_from_file(path: str | os.PathLike[str], limits: PictureLimits) -> bytes:
+def bytes_from_file(path: str | os.PathLike[str], limits: PictureLimits) -> bytes:
+    """Of a regular file, at most one more than the limits allow; an EdgeVLError for anything else, never a wait."""
     name = repr(os.fspath(path))
     try:
         # looked at before opening, since opening some devices acts on them, and again after it,

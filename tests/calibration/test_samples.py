@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_many_broken_pictures_are_an_error_that_names_them(tmp_path: Path) -> No
     with pytest.raises(EdgeVLError, match=r"1 of the 9 pictures .* torn\.png") as caught:
         samples_from_folder(folder, 20)
     assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
+
+
+def test_a_pipe_among_the_pictures_is_broken_and_not_waited_for(tmp_path: Path) -> None:
+    pictures(tmp_path, 9)
+    os.mkfifo(tmp_path / "pipe.png")
+    lines = [{"image": f"{index}.png", "prompt": "?"} for index in range(9)] + [
+        {"image": "pipe.png", "prompt": "?"}
+    ]
+    file = tmp_path / "samples.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    found = samples_from_file(file, 20)
+    assert len(found.samples) == 9 and "pipe.png" in found.broken[0]
 
 
 def test_lines_name_pictures_beside_the_file(tmp_path: Path) -> None:
