@@ -67,7 +67,12 @@ def walk(folder: Path, progress: Progress) -> Iterator[Step]:
     pictures = folder / "pictures"
     shutil.copytree(FOLDER, pictures)
     shutil.copytree(CHECKPOINT, checkpoint)
-    yield Step("prepare", described(checkpoint), lap.seconds(), details=("see MODEL_CARD.md beside it",))
+    yield Step(
+        "prepare",
+        described(checkpoint),
+        lap.seconds(),
+        details=(f"its card: {CHECKPOINT / 'MODEL_CARD.md'}",),
+    )
     manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
     size = sum(entry.bytes for entry in manifest.files)
     yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())
