@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,17 @@ class Histogram:
     def middles(self) -> npt.NDArray[np.float64]:
         middles: npt.NDArray[np.float64] = (np.arange(BINS, dtype=np.float64) + 0.5) * self.width
         return middles
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that was counted so far, for `restore`."""
+        exponent = [] if self._exponent is None else [self._exponent]
+        rest = {"largest": np.array(self.largest), "zeros": np.array(self._zeros)}
+        return {"counts": self.counts, "exponent": np.array(exponent, np.int64), **rest}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        exponent = state["exponent"].tolist()
+        self.counts, self.largest = state["counts"], float(state["largest"])
+        self._exponent, self._zeros = (exponent[0] if exponent else None), int(state["zeros"])
 
     def add(self, values: npt.NDArray[Any]) -> None:
         """Only finite values; whoever adds them has looked."""

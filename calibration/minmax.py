@@ -1,4 +1,4 @@
-"""The largest magnitude that reaches each layer, over samples."""
+"""The largest magnitude that reaches each layer, and each channel of it, over samples."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from calibration.decision import INT8_LIMIT
-from calibration.layer import check_names, input_of, layers_from_graph
+from calibration.layer import Layer, check_names, input_of, layers_from_graph
 from edge_runtime.backends.ort import FATAL, PROVIDERS, imported_onnxruntime
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress, silent
 
 Feeds = Mapping[str, npt.NDArray[Any]]
+Maxima = npt.NDArray[np.float32]
 
 
 def absmax_from_samples(
@@ -29,7 +31,7 @@ def absmax_from_samples(
 ) -> dict[str, float]:
     """max |x| of each named layer's input over all samples, by layer name.
 
-    The graph runs once for each sample in ONNX Runtime and hands out two numbers for each layer, so memory is
+    The graph runs once for each sample in ONNX Runtime and hands out a few numbers for each layer, so memory is
     that of a plain forward pass however many layers and samples there are. A sample that drives a layer beyond
     finite numbers, and a layer that only ever saw zeros, are EdgeVLErrors. `progress` hears samples, of `count`.
     """
@@ -41,29 +43,44 @@ def absmax_from_samples(
 
 
 class WatchedGraph:
-    """A graph that notes max |x| of its layers' inputs while it runs; with `has_results` it also gives what it gives."""
+    """A graph that notes max |x| of every channel of its layers' inputs while it runs; with `has_results` it also gives
+    what it gives."""
 
     def __init__(self, path: Path, names: Collection[str], threads: int, has_results: bool = True) -> None:
         model, self._watched = watched_model(path, names, has_results)
         self._results = [str(value.name) for value in model.graph.outputs][: -2 * len(self._watched) or None]
         self._session = session_from_model(model, path.parent, threads)
-        self._largest = dict.fromkeys(self._watched, 0.0)
+        self._largest: dict[str, Maxima] = {}
         self.done = 0
 
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
         found = self._session.run(None, dict(feeds))
         count = len(self._results)
-        figures = [float(figure) for figure in found[count:]]
-        for name, peak, total in zip(self._watched, figures[::2], figures[1::2], strict=True):
-            check_finite(name, peak, total, self.done)
-            self._largest[name] = max(self._largest[name], peak)
+        figures = found[count:]
+        for name, peaks, total in zip(self._watched, figures[::2], figures[1::2], strict=True):
+            check_finite(name, float(peaks.max()), float(total), self.done)
+            wide = peaks.astype(np.float32)
+            self._largest[name] = np.maximum(self._largest[name], wide) if name in self._largest else wide
         self.done += 1
         return dict(zip(self._results, found[:count], strict=True))
 
     def reaches(self) -> dict[str, float]:
         """max |x| by layer; an EdgeVLError for a layer that only ever saw zeros."""
-        check_reached(self._largest, self.done)
+        largest = {name: float(maxima.max()) for name, maxima in self.channels().items()}
+        check_reached({name: largest.get(name, 0.0) for name in self._watched}, self.done)
+        return largest
+
+    def channels(self) -> dict[str, Maxima]:
+        """max |x| of each of a layer's input channels, (K,)."""
         return dict(self._largest)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that was noted so far, for `restore`."""
+        return {"done": np.array(self.done), **self._largest}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.done = int(state["done"])
+        self._largest = {name: maxima for name, maxima in state.items() if name != "done"}
 
 
 def scale_from_absmax(absmax: float) -> float:
@@ -72,7 +89,7 @@ def scale_from_absmax(absmax: float) -> float:
 
 
 def watched_model(path: Path, names: Collection[str], has_results: bool) -> tuple[ir.Model, list[str]]:
-    """The graph with max |x| and sum |x| of layers' inputs as its last outputs, and whose they are, two by two.
+    """The graph with max |x| by channel and sum |x| of layers' inputs as its last outputs, and whose they are, two by two.
 
     A layer comes once, but where it is split into several products.
     """
@@ -85,22 +102,42 @@ def watched_model(path: Path, names: Collection[str], has_results: bool) -> tupl
     wanted = set(names)
     watched = [(layer, node) for layer in layers if layer.name in wanted for node in layer.nodes]
     for number, (layer, node) in enumerate(watched):
-        add_watch(graph, f"watch{number}", input_of(node), layer.dtype)
+        add_watch(graph, f"watch{number}", input_of(node), layer)
     return model, [layer.name for layer, _ in watched]
 
 
-def add_watch(graph: ir.Graph, stem: str, value: ir.Value, dtype: ir.DataType) -> None:
-    magnitude = ir.node("Abs", [value], name=f"{stem}/Abs")
-    graph.append(magnitude)
+def add_watch(graph: ir.Graph, stem: str, value: ir.Value, layer: Layer) -> None:
+    magnitude = appended(graph, "Abs", [value], {}, f"{stem}/Abs")
+    rows = appended(
+        graph,
+        "Reshape",
+        [magnitude, constant(graph, f"{stem}_shape", [-1, layer.rows])],
+        {},
+        f"{stem}/Reshape",
+    )
+    first = constant(graph, f"{stem}_axes", [0])
+    peaks = appended(graph, "ReduceMax", [rows, first], {"keepdims": 0}, f"{stem}/ReduceMax")
     # The sum is there for its NaN: the largest of some numbers and a NaN may be either.
-    for operator in ("ReduceMax", "ReduceSum"):
-        name = f"{stem}/{operator}"
-        node = ir.node(operator, magnitude.outputs, {"keepdims": 0}, name=name)
-        node.outputs[0].name = name
-        node.outputs[0].type = ir.TensorType(dtype)
-        node.outputs[0].shape = ir.Shape([])
-        graph.append(node)
-        graph.outputs.append(node.outputs[0])
+    total = appended(graph, "ReduceSum", [rows], {"keepdims": 0}, f"{stem}/ReduceSum")
+    for output, shape in ((peaks, [layer.rows]), (total, [])):
+        output.type, output.shape = ir.TensorType(layer.dtype), ir.Shape(shape)
+        graph.outputs.append(output)
+
+
+def appended(
+    graph: ir.Graph, operator: str, inputs: list[ir.Value], attributes: dict[str, Any], name: str
+) -> ir.Value:
+    node = ir.node(operator, inputs, attributes, name=name)
+    node.outputs[0].name = name
+    graph.append(node)
+    return node.outputs[0]
+
+
+def constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
+    tensor = ir.Tensor(np.array(numbers, np.int64), name=name)
+    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
 
 
 def session_from_model(model: ir.Model, folder: Path, threads: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import onnx_ir as ir
 
 from calibration.blocks import Floats
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
-from calibration.minmax import Feeds, session_from_model
+from calibration.minmax import Feeds, appended, constant, session_from_model
 from edge_runtime.errors import EdgeVLError
 
 GROUP_BYTES = 1 << 30  # of moments that are gathered in one pass over the samples
@@ -113,24 +112,13 @@ def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
 
 def add_moment(graph: ir.Graph, value: ir.Value, width: int, stem: str) -> None:
     """x^T x in fp32, whatever the type and leading dimensions of x."""
-    shape = ir.Tensor(np.array([-1, width], np.int64), name=f"{stem}_shape")
-    rows = ir.Value(name=shape.name, shape=shape.shape, type=ir.TensorType(shape.dtype), const_value=shape)
-    graph.register_initializer(rows)
+    rows = constant(graph, f"{stem}_shape", [-1, width])
     wide = appended(graph, "Cast", [value], {"to": ir.DataType.FLOAT.value}, f"{stem}/Cast")
     flat = appended(graph, "Reshape", [wide, rows], {}, f"{stem}/Reshape")
     turned = appended(graph, "Transpose", [flat], {"perm": [1, 0]}, f"{stem}/Transpose")
     result = appended(graph, "MatMul", [turned, flat], {}, stem)
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([width, width])
     graph.outputs.append(result)
-
-
-def appended(
-    graph: ir.Graph, operator: str, inputs: list[ir.Value], attributes: dict[str, Any], name: str
-) -> ir.Value:
-    node = ir.node(operator, inputs, attributes, name=name)
-    node.outputs[0].name = name
-    graph.append(node)
-    return node.outputs[0]
 
 
 def check_finite(watched: Watched, moment: npt.NDArray[np.float32], sample: int) -> None:

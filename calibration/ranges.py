@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from PIL import Image
 
+from calibration.desk import Desk
 from calibration.layer import layers_from_graph
 from calibration.minmax import WatchedGraph
 from calibration.observer import Observer
@@ -26,6 +27,7 @@ from edge_runtime.spec import Role
 
 Reaches = Mapping[Role, Mapping[str, float]]
 Array = npt.NDArray[Any]
+RANGES = "ranges"  # on the desk
 
 
 def layer_names(bundle: Bundle, entry: GraphEntry) -> list[str]:
@@ -40,13 +42,18 @@ def vision_ranges(
     samples: SampleSet,
     observer: Observer,
     threads: int,
+    desk: Desk,
     progress: Progress,
 ) -> Reaches:
     """Every picture goes through preprocessing, towers and adaptor once, as when it is asked about."""
     vision = WatchedVision(bundle, dialect, observer, threads)
+    vision.take_from(desk)
     for done, sample in enumerate(samples.samples):
         progress("measuring ranges", done, len(samples.samples))
-        vision.look(sample.picture())
+        if done >= vision.done:
+            vision.look(sample.picture())
+            if desk.is_due or vision.done == len(samples.samples):
+                vision.lay_on(desk)
     return {role: graph.reaches() for role, graph in vision.graphs.items()}
 
 
@@ -71,6 +78,26 @@ class WatchedVision:
             role: watched_graph(bundle.path_of(entry), layer_names(bundle, entry), observer, threads)
             for role, entry in entries.items()
         }
+
+    @property
+    def done(self) -> int:
+        """Pictures that went through all roles."""
+        return min(graph.done for graph in self.graphs.values())
+
+    def take_from(self, desk: Desk) -> None:
+        laid = desk.take(RANGES)
+        if laid is None:
+            return
+        for role, graph in self.graphs.items():
+            own = f"{role}/"
+            graph.restore({name[len(own) :]: each for name, each in laid.items() if name.startswith(own)})
+
+    def lay_on(self, desk: Desk) -> None:
+        """Between two pictures, when all roles have seen as many."""
+        states = {role: graph.state() for role, graph in self.graphs.items()}
+        desk.lay(
+            RANGES, {f"{role}/{name}": each for role, state in states.items() for name, each in state.items()}
+        )
 
     def look(self, picture: Image.Image) -> None:
         pixels = pixels_from_picture(picture, self.spec.preprocess)

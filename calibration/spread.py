@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from calibration.histogram import Histogram
 from calibration.layer import check_names, input_of, layers_from_graph
-from calibration.minmax import Feeds, check_finite, check_reached, session_from_model
+from calibration.minmax import Feeds, Maxima, check_finite, check_reached, session_from_model
 from calibration.observer import Observer, reach_of
 
 
@@ -29,6 +29,7 @@ class SpreadGraph:
         self._numbers = watch_whole(model.graph, names, path.name)
         self._results = [str(value.name) for value in model.graph.outputs[:results]]
         self._histograms = [Histogram() for _ in range(len(model.graph.outputs) - results)]
+        self._largest: dict[int, Maxima] = {}  # of each input's channels
         self._session = session_from_model(model, path.parent, threads)
         self.done = 0
 
@@ -37,10 +38,10 @@ class SpreadGraph:
         count = len(self._results)
         owners = {number: name for name, number in reversed(self._numbers.items())}
         for number, (histogram, values) in enumerate(zip(self._histograms, found[count:], strict=True)):
-            check_finite(
-                owners[number], float(np.abs(values).max()), float(values.sum(dtype=np.float64)), self.done
-            )
+            peaks = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0).astype(np.float32)
+            check_finite(owners[number], float(peaks.max()), float(values.sum(dtype=np.float64)), self.done)
             histogram.add(values)
+            self._largest[number] = np.maximum(self._largest.get(number, peaks), peaks)
         self.done += 1
         return dict(zip(self._results, found[:count], strict=True))
 
@@ -50,6 +51,26 @@ class SpreadGraph:
         check_reached(largest, self.done)
         chosen = [reach_of(self._observer, histogram) for histogram in self._histograms]
         return {name: chosen[number] for name, number in self._numbers.items()}
+
+    def channels(self) -> dict[str, Maxima]:
+        """max |x| of each of a layer's input channels, (K,)."""
+        return {name: self._largest[number] for name, number in self._numbers.items()}
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that was counted so far, for `restore`."""
+        found = {"done": np.array(self.done)}
+        for number, histogram in enumerate(self._histograms):
+            found |= {f"{number}/{name}": each for name, each in histogram.state().items()}
+        return found | {f"{number}/channels": maxima for number, maxima in self._largest.items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.done = int(state["done"])
+        for number, histogram in enumerate(self._histograms):
+            own = f"{number}/"
+            histogram.restore(
+                {name[len(own) :]: each for name, each in state.items() if name.startswith(own)}
+            )
+            self._largest[number] = state[f"{number}/channels"]
 
 
 def watch_whole(graph: ir.Graph, names: Collection[str], where: str) -> dict[str, int]:

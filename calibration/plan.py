@@ -1,0 +1,48 @@
+"""What every layer of a bundle is to become, and how its weights are rounded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from calibration.blocks import Quantised, Weight, int4_from_packed, packed_from_int4, quantised_from_weight
+from calibration.decision import Decision, Int4, Int8
+from calibration.desk import Desk
+from calibration.gptq import gptq_from_weight
+from calibration.moments import Moments
+from calibration.quantgraph import Quantise
+from edge_runtime.spec import Role
+
+Decisions = Mapping[str, Decision]  # by layer
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The same for every dialect. Layers that no decision names stay as they are."""
+
+    decisions: Mapping[Role, Decisions]
+    quantise: Quantise = field(default=quantised_from_weight)
+
+
+class GptqRounding:
+    """Rounds 4-bit weights with the help of the decoder's moments, everything else to nearest.
+
+    What a weight became is laid on the desk: it is computed once, however often and for however many dialects it is
+    asked for.
+    """
+
+    def __init__(self, moments: Moments, desk: Desk) -> None:
+        self._moments, self._desk = moments, desk
+
+    def __call__(self, name: str, weight: Weight, how: Int4 | Int8) -> Quantised:
+        if isinstance(how, Int8):
+            return quantised_from_weight(name, weight, how)
+        key = f"gptq-{how.block}-{hashlib.sha256(weight.tobytes()).hexdigest()}"
+        laid = self._desk.take(key)
+        if laid is not None:
+            integers = int4_from_packed(laid["integers"], weight.size).reshape(weight.shape)
+            return Quantised(4, integers, laid["scales"])
+        made = gptq_from_weight(name, weight, how.block, self._moments.of(name))
+        self._desk.lay(key, {"integers": packed_from_int4(made.integers), "scales": made.scales})
+        return made

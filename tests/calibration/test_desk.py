@@ -1,0 +1,56 @@
+"""What a calibration lays down, and finds again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.desk import Desk
+from edge_runtime.errors import EdgeVLError
+
+
+def test_what_was_laid_down_is_found_again(tmp_path: Path) -> None:
+    Desk(tmp_path / "out", "key").lay("a", {"x": np.arange(3), "y/z": np.array([1.5])})
+    found = Desk(tmp_path / "out", "key").take("a")
+    assert found is not None and found.keys() == {"x", "y/z"}
+    assert found["x"].tolist() == [0, 1, 2] and found["y/z"].tolist() == [1.5]
+
+
+def test_nothing_is_made_before_something_is_laid_down(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    assert desk.take("a") is None
+    desk.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_begun_otherwise_is_refused_and_kept(tmp_path: Path) -> None:
+    Desk(tmp_path / "out", "one").lay("a", {"x": np.arange(3)})
+    with pytest.raises(EdgeVLError, match="another bundle, recipe") as caught:
+        Desk(tmp_path / "out", "other").take("a")
+    assert caught.value.code == "EVL-CALIBRATE-DESK"
+    assert Desk(tmp_path / "out", "one").take("a") is not None
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", b"no archive at all"])
+def test_what_is_broken_is_refused_by_name(tmp_path: Path, damage: bytes) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    desk.lay("a", {"x": np.arange(3)})
+    (desk.folder / "a.npz").write_bytes(damage)
+    with pytest.raises(EdgeVLError, match=r"a\.npz") as caught:
+        desk.take("a")
+    assert caught.value.code == "EVL-CALIBRATE-DESK"
+
+
+def test_a_torn_write_leaves_what_was_there(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    desk.lay("a", {"x": np.arange(3)})
+    (desk.folder / "a.partial").write_bytes(b"half")
+    found = desk.take("a")
+    assert found is not None and found["x"].tolist() == [0, 1, 2]
+
+
+def test_it_is_due_after_a_while_and_not_at_once(tmp_path: Path) -> None:
+    assert Desk(tmp_path / "out", "key", save_seconds=0.0).is_due
+    assert not Desk(tmp_path / "out", "key").is_due

@@ -1,0 +1,118 @@
+"""Calibrations that are killed and asked for again."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from calibration.calibrate import calibrate_bundle
+from calibration.recipe import Recipe
+from calibration.samples import SampleSet, samples_from_folder
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.progress import silent
+from tests.edge_vl.command import command, environment, spawned
+from tests.proof.subject import bundle_below, session_folder
+
+RECIPE = Recipe(block=32, method="gptq", observer="mse")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(bundle_below(session_folder(tmp_path_factory), "hybrid"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for index in range(5):
+        Image.radial_gradient("L").resize((60 + index, 40)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(source: Bundle, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("whole") / "out"
+    calibrate_bundle(source, out, RECIPE, samples_from_folder(photos, 10), threads=1, progress=silent)
+    return bytes_below(out)
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+class Cut:
+    """Progress that ends the run at a stage's share, as Ctrl-C would."""
+
+    def __init__(self, stage: str, done: int) -> None:
+        self.stage, self.done = stage, done
+
+    def __call__(self, stage: str, done: int, _: int) -> None:
+        if stage == self.stage and done >= self.done:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "cut", [("measuring ranges", 3), ("answering in float", 4), ("writing", 100_000), ("hashing", 1)]
+)
+def test_what_was_interrupted_ends_with_the_same_bytes(
+    source: Bundle, photos: Path, whole: dict[str, bytes], tmp_path: Path, cut: tuple[str, int]
+) -> None:
+    out, samples = tmp_path / "out", samples_from_folder(photos, 10)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut(*cut))
+    assert not out.exists()
+    calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=silent)
+    assert bytes_below(out) == whole
+    assert list(tmp_path.iterdir()) == [out]  # nothing is left beside it
+
+
+def test_what_was_found_is_not_looked_for_again(source: Bundle, photos: Path, tmp_path: Path) -> None:
+    out, samples = tmp_path / "out", samples_from_folder(photos, 10)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("hashing", 1))
+    laid = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.desk").iterdir()}
+    assert "ranges.npz" in laid and sum(name.startswith("answer-") for name in laid) == 5
+    assert any(name.startswith("gptq-") for name in laid)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("hashing", 1))
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.desk").iterdir()} == laid
+
+
+def test_other_samples_do_not_go_on_with_what_was_begun(source: Bundle, photos: Path, tmp_path: Path) -> None:
+    out, samples = tmp_path / "out", samples_from_folder(photos, 10)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("writing", 1))
+    fewer = SampleSet(samples.samples[:-1])
+    with pytest.raises(EdgeVLError, match="repeat the command") as caught:
+        calibrate_bundle(source, out, RECIPE, fewer, threads=1, progress=silent)
+    assert caught.value.code == "EVL-CALIBRATE-DESK" and not out.exists()
+
+
+def test_a_command_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    source: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    options: list[str | Path] = ["--images", photos, "--block", "32", "--method", "gptq"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for pieces in (1, 4, 9):
+        process = subprocess.Popen(
+            command("calibrate", source.folder, killed, *options),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
+        while process.poll() is None and len(list(tmp_path.glob(".killed.desk/*.npz"))) < pieces:
+            time.sleep(0.005)
+        process.kill()
+        assert process.wait() == -9, "it ended before it could be killed"
+        assert not killed.exists()
+    for out in (killed, whole):
+        assert spawned("calibrate", source.folder, out, *options).status == 0
+    assert bytes_below(killed) == bytes_below(whole)
+    assert sorted(tmp_path.iterdir()) == [killed, whole]
