@@ -64,7 +64,7 @@ class Speaker:
         """What the decoder reads of a sample and of its answer, (1, S, D)."""
         prompt = self.prompt(sample)
         asked = prompt.rows(0, len(prompt))
-        return np.concatenate([asked, self.table[ids][None].astype(asked.dtype)], axis=1)
+        return np.concatenate([asked, self.table[np.array(ids, np.int64)][None].astype(asked.dtype)], axis=1)
 
     def sequence(self, capacity: int) -> KVSequence:
         return KVSequence(self.backend.decoder(batch=1, capacity=capacity), self.table)

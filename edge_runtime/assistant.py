@@ -9,7 +9,7 @@ from threading import Lock
 from types import TracebackType
 
 from edge_runtime.answer import Answer, AnswerStream, FinishReason, Usage
-from edge_runtime.backends.backend import Array, Backend
+from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.chat import Chat
 from edge_runtime.embedding import EmbeddedPrompt
@@ -22,6 +22,7 @@ from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
 from edge_runtime.sampling import rng_from_seed
 from edge_runtime.sequence import KVSequence, generate
 from edge_runtime.stopwatch import Stopwatch
+from edge_runtime.table import Table
 from edge_runtime.textstream import TextStream
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import EncodedImage, VisionEncoder
@@ -32,7 +33,7 @@ class Parts:
     """What an assistant holds of an engine, let go of all at once."""
 
     backend: Backend
-    table: Array
+    table: Table
     vision: VisionEncoder
     sequence: KVSequence
 
@@ -72,7 +73,7 @@ class Assistant:
             for role in self.spec.roles
             if role != "embed"
         }
-        return found | {"embed": "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"}
+        return found | {"embed": self.bundle.manifest.embedding.precision}
 
     def __enter__(self) -> Assistant:
         return self

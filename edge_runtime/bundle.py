@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from edge_runtime.backends.backend import Array
 from edge_runtime.dialects import Dialect
 from edge_runtime.digest import sha256_by_path
 from edge_runtime.errors import EdgeVLError, MachineFault
@@ -27,7 +27,6 @@ from edge_runtime.manifest import (
     Manifest,
     Port,
     TableEntry,
-    bytes_from_manifest,
     path_fault,
     refuse_newer_format,
 )
@@ -36,6 +35,7 @@ from edge_runtime.onnxreader import graph_error, onnx_file_from_path
 from edge_runtime.progress import Progress, silent
 from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
 from edge_runtime.spec import ModelSpec, Role
+from edge_runtime.table import Int8Table, Table
 
 MANIFEST_LIMIT = 16 << 20
 SEAL_KEY = "manifest_sha256"  # besides the record: what lists every file's hash has one too
@@ -63,7 +63,7 @@ class Bundle:
             for graph in manifest.graphs:
                 check_graph(bundle.onnx_file(graph), graph, manifest)
             if not is_trusted:
-                check_seal(manifest, seal)
+                check_seal(seal)
         return bundle
 
     @property
@@ -94,11 +94,16 @@ class Bundle:
     def onnx_file(self, entry: GraphEntry) -> OnnxFile:
         return onnx_file_from_path(self.path_of(entry), entry.path)
 
-    def embedding(self) -> np.memmap[tuple[int, int], np.dtype[np.floating[npt.NBitBase]]]:
+    def embedding(self) -> Table:
         """The embedding table (rows, width), mapped read-only."""
         table = self.manifest.embedding
-        dtype = np.dtype(table.dtype).newbyteorder("<")
-        return np.memmap(self.path_of(table), dtype=dtype, mode="r", shape=(table.rows, table.width))
+        values = self._mapped(table.path, table.dtype, (table.rows, table.width))
+        if table.scales is None:
+            return values
+        return Int8Table(values, self._mapped(table.scales.path, table.scales.dtype, (table.rows,)))
+
+    def _mapped(self, path: str, dtype: str, shape: tuple[int, ...]) -> Array:
+        return np.memmap(self.folder / path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r", shape=shape)
 
 
 def file_entries(folder: Path, paths: Iterable[str], progress: Progress = silent) -> tuple[FileEntry, ...]:
@@ -110,7 +115,8 @@ def file_entries(folder: Path, paths: Iterable[str], progress: Progress = silent
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """The last file of a bundle; never replaces one."""
-    sealed = json_from_record(manifest) | {SEAL_KEY: seal_of(manifest)}
+    value = json_from_record(manifest)
+    sealed = value | {SEAL_KEY: digest_of(value)}
     with (folder / MANIFEST_NAME).open("xb") as file:
         file.write(bytes_from_json(sealed))
 
@@ -143,22 +149,32 @@ def folder_from_path(path: Path | str) -> Path:
     return Path(os.path.realpath(path, strict=True))
 
 
-def seal_of(manifest: Manifest) -> str:
-    """The manifest's own sha256: nothing else would notice a flipped bit in its prompt or its means."""
-    return hashlib.sha256(bytes_from_manifest(manifest)).hexdigest()
+@dataclass(frozen=True)
+class Seal:
+    """The manifest's own sha256: nothing else would notice a flipped bit in its prompt or its means.
+
+    It is of the keys that were written, so that a version that knows more of them still finds it whole.
+    """
+
+    said: object  # None where the manifest was written by hand
+    found: str
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, object]:
-    """The manifest and the seal on it, None where it was written by hand."""
+def digest_of(value: object) -> str:
+    return hashlib.sha256(bytes_from_json(value)).hexdigest()
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, Seal]:
+    """The manifest and the seal on it."""
     size = regular_size(folder, MANIFEST_NAME)
     if size > MANIFEST_LIMIT:
         why = f"it has {size} bytes, at most {MANIFEST_LIMIT} are read"
         raise EdgeVLError("EVL-BUNDLE-MANIFEST", f"{MANIFEST_NAME} is not valid", why, COPY_AGAIN)
     with (folder / MANIFEST_NAME).open("rb") as file:
         value = json_from_bytes(file.read(MANIFEST_LIMIT), MANIFEST_NAME)
-    seal = value.pop(SEAL_KEY, None) if isinstance(value, dict) else None
+    said = value.pop(SEAL_KEY, None) if isinstance(value, dict) else None
     refuse_newer_format(value)
-    return record_from_json(Manifest, value, MANIFEST_NAME), seal
+    return record_from_json(Manifest, value, MANIFEST_NAME), Seal(said, digest_of(value))
 
 
 def regular_size(folder: Path, path: str) -> int:
@@ -197,9 +213,9 @@ def check_hashes(folder: Path, manifest: Manifest, progress: Progress) -> None:
             raise EdgeVLError("EVL-BUNDLE-HASH", f"{entry.path} is damaged", why, COPY_AGAIN)
 
 
-def check_seal(manifest: Manifest, seal: object) -> None:
-    if seal not in (None, seal_of(manifest)):
-        why = f"its sha256 is {seal_of(manifest)[:16]}…, its seal says {seal!r:.18}…"
+def check_seal(seal: Seal) -> None:
+    if seal.said not in (None, seal.found):
+        why = f"its sha256 is {seal.found[:16]}…, its seal says {seal.said!r:.18}…"
         raise EdgeVLError("EVL-BUNDLE-HASH", f"{MANIFEST_NAME} is damaged", why, COPY_AGAIN)
 
 

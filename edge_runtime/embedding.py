@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_runtime.backends.backend import Array
 from edge_runtime.prompt import PromptTokens
+from edge_runtime.table import Table
 
 
 class EmbeddedPrompt:
@@ -17,7 +18,7 @@ class EmbeddedPrompt:
     """
 
     def __init__(
-        self, prompt: PromptTokens, table: Array, images: Sequence[Array], digests: Sequence[bytes]
+        self, prompt: PromptTokens, table: Table, images: Sequence[Array], digests: Sequence[bytes]
     ) -> None:
         assert len(images) == len(prompt.image_spans), "one embedded image per place"
         self.prompt = prompt
@@ -32,7 +33,7 @@ class EmbeddedPrompt:
     def rows(self, start: int, stop: int) -> Array:
         """Rows start..stop of the prompt, (1, stop - start, D)."""
         # An adaptor in fp32 may say what a table in fp16 cannot hold.
-        dtype = np.result_type(self._table, *self._images)
+        dtype = np.result_type(self._table.dtype, *self._images)
         rows = self._table[self._ids[start:stop]].astype(dtype)
         for first, image in self.prompt.image_spans:
             low, high = max(start, first), min(stop, first + self.prompt.image_tokens)

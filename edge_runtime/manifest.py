@@ -12,7 +12,11 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
 from edge_runtime.spec import ModelSpec, Role, check, check_positive
 
-TableType = Literal["float32", "float16"]
+FloatType = Literal["float32", "float16"]
+TableType = Literal["float32", "float16", "int8"]
+TABLE_PRECISIONS: dict[TableType, Precision] = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+
+NEEDS_SCALES = {True: "need scales", False: "have no scales"}
 
 FORMAT = 1
 MANIFEST_NAME = "edge-vl.json"
@@ -110,6 +114,17 @@ class GraphEntry:
 
 
 @dataclass(frozen=True)
+class ScalesEntry:
+    """One scale for each row of an int8 table: a raw little-endian array."""
+
+    path: str
+    dtype: FloatType
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+
+
+@dataclass(frozen=True)
 class TableEntry:
     """The embedding table: a raw little-endian array of rows × width values."""
 
@@ -117,14 +132,25 @@ class TableEntry:
     dtype: TableType
     rows: int
     width: int
+    scales: ScalesEntry | None = None
 
     def __post_init__(self) -> None:
         check_path(self.path)
         check_positive(self, "rows", "width")
+        needs = self.dtype == "int8"
+        check((self.scales is not None) == needs, f"embedding: {self.dtype} rows {NEEDS_SCALES[needs]}")
 
     @property
-    def nbytes(self) -> int:
-        return self.rows * self.width * DTYPE_BITS[self.dtype] // 8
+    def sizes(self) -> dict[str, int]:
+        """Of the table's files, in bytes."""
+        found = {self.path: self.rows * self.width * DTYPE_BITS[self.dtype] // 8}
+        return found | (
+            {self.scales.path: self.rows * DTYPE_BITS[self.scales.dtype] // 8} if self.scales else {}
+        )
+
+    @property
+    def precision(self) -> Precision:
+        return TABLE_PRECISIONS[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -146,7 +172,7 @@ class Provenance:
 class Calibration:
     """How the integers of a bundle came about. Weights alone need no samples."""
 
-    method: Literal["rtn", "gptq"]
+    method: Literal["rtn", "gptq", "awq"]
     observer: Literal["minmax", "percentile", "entropy", "mse"]
     samples: int
     samples_sha256: str
@@ -193,11 +219,12 @@ class Manifest:
 
     def check_embedding(self) -> None:
         table, decoder = self.embedding, self.spec.decoder
-        check(table.path in self.sizes, f"embedding: {table.path!r} is not listed in files")
         is_fit = (table.rows, table.width) == (decoder.vocab, decoder.width)
         check(is_fit, f"embedding: {table.rows}×{table.width} is not {decoder.vocab}×{decoder.width}")
-        size = self.sizes[table.path]
-        check(table.nbytes == size, f"embedding: needs {table.nbytes} bytes, its file has {size}")
+        for path, needed in table.sizes.items():
+            check(path in self.sizes, f"embedding: {path!r} is not listed in files")
+            size = self.sizes[path]
+            check(needed == size, f"embedding: needs {needed} bytes, its file has {size}")
 
     @property
     def sizes(self) -> dict[str, int]:

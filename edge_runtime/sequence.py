@@ -10,6 +10,7 @@ from edge_runtime.backends.backend import Array, DecoderGraph, Floats
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import common_prefix
 from edge_runtime.sampling import Sampling, next_id
+from edge_runtime.table import Table
 
 CHUNK_TOKENS = 512  # bounds the activations of a long prompt
 
@@ -21,7 +22,7 @@ class KVSequence:
     prefix with the next prompt need not be computed again.
     """
 
-    def __init__(self, decoder: DecoderGraph, table: Array, chunk_tokens: int = CHUNK_TOKENS) -> None:
+    def __init__(self, decoder: DecoderGraph, table: Table, chunk_tokens: int = CHUNK_TOKENS) -> None:
         assert decoder.batch == 1, "a sequence is one row"
         self.decoder = decoder
         self.table = table

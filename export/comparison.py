@@ -225,9 +225,8 @@ class Comparison:
         return embeds
 
     def _precision(self, role: Role, dialect: Dialect | None) -> FloatPrecision:
-        if dialect is None:
-            return "fp32" if self.bundle.manifest.embedding.dtype == "float32" else "fp16"
-        precision = self.bundle.graph(role, dialect).precision
+        table = self.bundle.manifest.embedding
+        precision = table.precision if dialect is None else self.bundle.graph(role, dialect).precision
         assert precision == "fp32" or precision == "fp16", "quantised bundles are refused before"
         return precision
 

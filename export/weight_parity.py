@@ -93,7 +93,7 @@ def are_held(parts: Sequence[Stored], value: Tensor) -> bool:
 def stored_tensors(bundle: Bundle, role: Role, dialect: Dialect) -> Iterator[tuple[str, Stored]]:
     if role == "embed":
         table = bundle.manifest.embedding
-        yield "weight", Stored(bundle.path_of(table), 0, table.nbytes, table.dtype)
+        yield "weight", Stored(bundle.path_of(table), 0, table.sizes[table.path], table.dtype)
         return
     graph = bundle.graph(role, dialect)
     for tensor in bundle.onnx_file(graph).tensors:

@@ -174,7 +174,7 @@ def shape_from_bundle(bundle: Bundle) -> Shape:
 
 def precision_from_bundle(bundle: Bundle) -> dict[str, str]:
     """Of every role, as the bundle has it."""
-    table = "fp32" if bundle.manifest.embedding.dtype == "float32" else "fp16"
+    table = bundle.manifest.embedding.precision
     return {
         role: table if role == "embed" else bundle.graph(role, "ort").precision for role in bundle.spec.roles
     }

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.backends.backend import Array, Backend, DecoderGraph
+from edge_runtime.backends.backend import Backend, DecoderGraph
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle, check_hashes, readable
 from edge_runtime.loading import check_engine
 from edge_runtime.progress import Progress
 from edge_runtime.prompt import PromptFormat
+from edge_runtime.table import Table
 from edge_runtime.tokenizer import Tokenizer
 
 Clock = Callable[[], float]
@@ -39,7 +40,7 @@ class Subject:
     bundle: Bundle
     backend: Backend
     decoder: DecoderGraph
-    table: Array
+    table: Table
     format: PromptFormat
 
     def close(self) -> None:

@@ -49,6 +49,7 @@ def test_a_good_bundle_opens(folder: Path) -> None:
 
 def test_the_embedding_is_mapped_read_only(folder: Path) -> None:
     table = Bundle.open(str(folder)).embedding()
+    assert isinstance(table, np.memmap)
     assert (table.shape, table.dtype) == ((64, WIDTH), np.dtype("<f2"))
     assert np.array_equal(table.ravel(), np.arange(64 * WIDTH))
     assert not table.flags.writeable

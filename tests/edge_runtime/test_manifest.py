@@ -15,7 +15,9 @@ from edge_runtime.manifest import (
     GraphEntry,
     Manifest,
     Port,
+    ScalesEntry,
     TableEntry,
+    TableType,
     bytes_from_manifest,
     manifest_from_bytes,
     path_fault,
@@ -117,6 +119,23 @@ def test_the_embedding_fits_the_decoder_and_its_file(manifest: Manifest) -> None
     assert "needs 2048 bytes, its file has 1024" in refusal(
         manifest, embedding=TableEntry("embed.bin", "float32", 64, 8)
     )
+
+
+def test_an_int8_table_needs_scales_and_a_float_table_has_none(manifest: Manifest) -> None:
+    scales = ScalesEntry("embed.scales", "float16")
+    assert table_refusal("int8", None) == "embedding: int8 rows need scales"
+    assert table_refusal("float16", scales) == "embedding: float16 rows have no scales"
+    table = TableEntry("embed.bin", "int8", 128, 8, scales)
+    assert table.sizes == {"embed.bin": 1024, "embed.scales": 256}
+    assert "is not 64×8" in refusal(manifest, embedding=table)
+    table = TableEntry("embed.bin", "int8", 64, 8, scales)
+    assert refusal(manifest, embedding=table) == "embedding: needs 512 bytes, its file has 1024"
+
+
+def table_refusal(dtype: TableType, scales: ScalesEntry | None) -> str:
+    with pytest.raises(ValueError, match="embedding") as caught:
+        TableEntry("embed.bin", dtype, 64, 8, scales)
+    return str(caught.value)
 
 
 def test_the_context_fits_the_decoder(manifest: Manifest) -> None:

@@ -1,0 +1,124 @@
+"""The KV cache in 8 bits: how far each channel of keys and values reaches, and a graph that keeps them so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from calibration.blocks import Floats
+from calibration.decision import INT8_LIMIT
+from calibration.minmax import Feeds, appended, constant, session_from_model
+from edge_runtime.dialects import Dialect
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.manifest import GraphEntry, Port
+from edge_runtime.progress import Progress
+
+BITS = 8
+PAST, PRESENT = "past_key_values.", "present."
+OPERATOR = "GroupQueryAttention"
+PAST_PLACES = {"key": 3, "value": 4}  # among its inputs
+SCALE_PLACES = {"key": 12, "value": 13}
+DIALECTS: tuple[Dialect, ...] = ("ort",)  # that can carry it
+PRESENT_NAME = re.compile(r"present\.(?P<layer>\d+)\.(?P<kind>key|value)")
+
+
+@dataclass(frozen=True, eq=False)
+class CacheScales:
+    """One step for each channel of each head, (kvH * hd,), by cache: `3.key`."""
+
+    steps: Mapping[str, Floats]
+
+    def __post_init__(self) -> None:
+        assert all(np.isfinite(each).all() and (each > 0).all() for each in self.steps.values())
+
+
+def cache_scales(path: Path, feeds: Sequence[Feeds], threads: int, progress: Progress) -> CacheScales:
+    """From the keys and values of whole answers, each from an empty cache."""
+    model = ir.load(path)
+    names = watch_caches(model.graph)
+    session = session_from_model(model, path.parent, threads)
+    needed = {each.name for each in session.get_inputs()}
+    largest = {name: np.zeros((1, 1), np.float32) for name in names}
+    for done, sample in enumerate(feeds):
+        progress("measuring the cache", done, len(feeds))
+        found = session.run(None, {name: each for name, each in sample.items() if name in needed})
+        for name, maxima in zip(names, found, strict=True):
+            check_finite(name, maxima, done)
+            largest[name] = np.maximum(largest[name], maxima)
+    return CacheScales({name: steps_from_maxima(maxima) for name, maxima in largest.items()})
+
+
+def watch_caches(graph: ir.Graph) -> list[str]:
+    """The graph gives max |x| over positions, (kvH, hd), of every cache and nothing else; tells whose they are."""
+    caches = [value for value in graph.outputs if PRESENT_NAME.fullmatch(value.name or "")]
+    graph.outputs.clear()
+    axes = constant(graph, "cache_axes", [0, 2])
+    for value in caches:
+        magnitude = appended(graph, "Abs", [value], {}, f"{value.name}/Abs")
+        wide = appended(graph, "Cast", [magnitude], {"to": ir.DataType.FLOAT.value}, f"{value.name}/Cast")
+        peaks = appended(graph, "ReduceMax", [wide, axes], {"keepdims": 0}, f"{value.name}/ReduceMax")
+        peaks.type = ir.TensorType(ir.DataType.FLOAT)
+        graph.outputs.append(peaks)
+    return [str(value.name)[len(PRESENT) :] for value in caches]
+
+
+def check_finite(name: str, maxima: Floats, sample: int) -> None:
+    if not np.isfinite(maxima).all():
+        what, why = (
+            f"sample {sample + 1} cannot be calibrated with",
+            f"the cache {name} is no finite number in it",
+        )
+        raise EdgeVLError("EVL-QUANT-SAMPLE", what, why, "leave it out, or export with --precision fp32")
+
+
+def steps_from_maxima(maxima: Floats) -> Floats:
+    """A channel that was zero in every sample takes the step of the head's smallest other one: never zero."""
+    flat = maxima.astype(np.float32).reshape(-1)
+    some = flat[flat > 0]
+    least = float(some.min()) if some.size else 1.0
+    reach: Floats = np.where(flat > 0, flat, least).astype(np.float32)
+    return reach / np.float32(INT8_LIMIT)
+
+
+def narrow_caches(graph: ir.Graph, scales: CacheScales) -> None:
+    """Rewrites an `ort` graph: attention rounds what it writes into the cache, and reads it with its scales."""
+    for node in graph:
+        if node.op_type == OPERATOR:
+            for kind in PAST_PLACES:
+                node.attributes.add(ir.AttrString(f"{kind[0]}_quant_type", "PER_CHANNEL"))
+            node.attributes.add(ir.AttrInt64("kv_cache_bit_width", BITS))
+            node.resize_inputs(max(SCALE_PLACES.values()) + 1)
+            for kind, place in PAST_PLACES.items():
+                past = node.inputs[place]
+                assert past is not None and past.is_graph_input(), node.name
+                name = str(past.name)[len(PAST) :]
+                node.replace_input_with(SCALE_PLACES[kind], scales_value(graph, name, scales.steps[name]))
+                past.dtype = ir.DataType.INT8
+    for value in graph.outputs:
+        if PRESENT_NAME.fullmatch(value.name or ""):
+            value.dtype = ir.DataType.INT8
+
+
+def scales_value(graph: ir.Graph, name: str, steps: Floats) -> ir.Value:
+    tensor = ir.Tensor(steps, name=f"{name}.cache_scales")
+    value = ir.Value(
+        name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def narrowed(entry: GraphEntry) -> GraphEntry:
+    """The decoder's entry once its caches hold bytes."""
+
+    def ports(every: tuple[Port, ...]) -> tuple[Port, ...]:
+        return tuple(
+            replace(port, dtype="int8") if port.name.startswith((PAST, PRESENT)) else port for port in every
+        )
+
+    return replace(entry, inputs=ports(entry.inputs), outputs=ports(entry.outputs))
