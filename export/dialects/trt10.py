@@ -5,6 +5,8 @@ Which of its shapes are fused was seen with TensorRT-RTX 1.7; on 10.3 it is for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,6 +41,12 @@ class Trt10Spelling(Eager):
         groups = q.shape[2] // k.shape[2]
         out = attended(q * q.shape[3] ** -0.5, repeated(key, groups), repeated(value, groups), is_visible)
         return out.flatten(2), key, value
+
+    def after_attention(self, out: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        # As one matrix: of (B, S) rows TensorRT-RTX fuses the product with the residual sum and leaves 4-bit weights
+        # to be unpacked by a kernel of its own.
+        rows = layer(out.flatten(0, 1))  # (B * S, D)
+        return torch.unflatten(rows, 0, out.shape[:2])
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, is_visible: Tensor | None) -> Tensor:

@@ -98,7 +98,7 @@ class DecoderBlock(nn.Module):
             torch.unflatten(linear(normed), -1, (-1, self.head_dim)) for linear in (self.q, self.k, self.v)
         )
         out, key, value = self.spelling.cached_attention(q, k, v, past_key, past_value, write_index, rope)
-        x = x + self.o(out)
+        x = x + self.spelling.after_attention(out, self.o)
         normed = self.norm2(x)
         x = x + self.down(F.silu(self.gate(normed)) * self.up(normed))
         return x, key, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -41,6 +42,9 @@ class Spelling(Protocol):
         value at cache row p, and it sees the cache rows j <= p. Query head h reads KV head
         h // (H / kvH). Cache rows not yet written may hold anything finite.
         """
+
+    def after_attention(self, out: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        """`layer` of what cached attention gave: (B, S, H*hd) -> (B, S, D)."""
 
     def resize(self, x: Tensor, side: int) -> Tensor:
         """Bilinear (B, C, h, w) -> (B, C, side, side), half-pixel centres, no antialias, in fp32."""
@@ -85,6 +89,9 @@ class Eager:
             q.transpose(1, 2), repeated(key, groups), repeated(value, groups), attn_mask=is_visible
         )
         return out.transpose(1, 2).flatten(2), key, value
+
+    def after_attention(self, out: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        return layer(out)
 
     def resize(self, x: Tensor, side: int) -> Tensor:
         wide = F.interpolate(x.float(), size=(side, side), mode="bilinear", align_corners=False)

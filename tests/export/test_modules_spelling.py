@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.modules.spelling import Eager
+from export.dialects.ort import OrtSpelling
+from export.dialects.trt import TrtSpelling
+from export.dialects.trt10 import Trt10Spelling
+from export.modules.spelling import Eager, Spelling
 from tests.export.modules_oracle import assert_close
 
 
@@ -88,3 +91,13 @@ def test_cached_attention_leaves_the_caches_it_was_given() -> None:
     token = drawn(1, 1, 2, 6)
     Eager().cached_attention(token, token, token, cache, cache, torch.tensor([1]), rope(4, 3))
     assert not cache.any()
+
+
+@pytest.mark.parametrize("spelling", [Eager(), OrtSpelling(), TrtSpelling(), Trt10Spelling()])
+def test_every_row_of_what_attention_gave_goes_through_the_layer_to_its_own_place(spelling: Spelling) -> None:
+    out, weight = drawn(2, 3, 4), drawn(4, 5, seed=1)
+    given = spelling.after_attention(out, lambda x: x @ weight)
+    assert given.shape == (2, 3, 5)
+    for b in range(2):
+        for s in range(3):
+            assert_close(given[b, s], out[b, s] @ weight, 1e-6)

@@ -80,7 +80,7 @@ def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dial
     for profile in plan.profiles:
         assert profile.fused_attention() == bundle.spec.decoder.layers, profile
         products = profile.products_by_types()
-        # q, k and v are one product, gate and up are one. Red for trt10, where `o` is not fused (docs/decisions.md).
+        # q, k and v are one product, gate and up are one.
         assert products is not None and products["half x int4"] >= 4 * bundle.spec.decoder.layers, products
 
 

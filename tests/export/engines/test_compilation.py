@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from calibration.decision import Decision, Int4
+from calibration.quantgraph import write_quantised_graph
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import DEMO_HYBRID
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.lint import check_grammar
 from export.engines.compilation import Compiled, compiled_engines
-from export.engines.serving import Serving
+from export.engines.compiler import build_engine
+from export.engines.inspector import report_from_plan
+from export.engines.request import BuildRequest
+from export.engines.serving import Serving, engines_from_graph
 from export.exporter import export_bundle
 from export.options import ExportOptions
 
@@ -86,6 +93,27 @@ def test_caches_of_the_newer_dialect_are_written_where_they_are(compiled: dict[s
 
 def test_a_build_of_this_size_needs_little_memory(compiled: dict[str, Compiled]) -> None:
     assert max(each.build.peak_held_mib for each in compiled.values()) < 512
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_4_bit_weights_of_a_decoder_are_unpacked_by_the_products_themselves(
+    bundle: Bundle, dialect: Dialect, rtx: None, tmp_path: Path
+) -> None:
+    source, layers = bundle.graph("decoder", dialect), DEMO_HYBRID.decoder.layers
+    decisions: dict[str, Decision] = {
+        f"blocks.{index}.{name}": Int4(64)
+        for index in range(layers)
+        for name in ("q", "k", "v", "o", "gate", "up", "down")
+    }
+    graph, plan = tmp_path / "int4" / "decoder.onnx", tmp_path / "decoder.plan"
+    graph.parent.mkdir()
+    write_quantised_graph(bundle.path_of(source), graph, dialect, decisions)
+    prefill = engines_from_graph(source, Serving(CONTEXT))[0]
+    build_engine(BuildRequest("decoder", "tensorrt-rtx", str(graph), str(plan), prefill.profiles))
+    (profile,) = report_from_plan(plan).profiles
+    assert profile.fused_attention() == layers, profile
+    # q, k and v are one product, gate and up are one; the head's single row is a kernel of another kind.
+    assert profile.products_by_types() == {"half x int4": 4 * layers}, profile.products
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
