@@ -11,12 +11,14 @@ import numpy as np
 
 from calibration.agreement import Agreement, agreement_of
 from calibration.answers import Answers, decoder_feeds, float_answers
+from calibration.awq import AwqSearch
 from calibration.desk import Desk
+from calibration.migration import pairs_of, scaling_from_factors
 from calibration.moments import Moments
 from calibration.page import page_from_quality
 from calibration.plan import GptqRounding, Plan
 from calibration.quality import headline, quality_from
-from calibration.ranges import Reaches, layer_names, vision_ranges
+from calibration.ranges import Ranges, layer_names, vision_ranges
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
 from calibration.writer import PAGE_NAME, QUALITY_NAME, BundleWriter, written_in
@@ -86,12 +88,18 @@ class Calibrator:
         write_manifest(self.folder, manifest)
         return manifest
 
-    def _ranges(self) -> Reaches:
+    def _ranges(self) -> Ranges:
         if self.recipe.vision != "int8":
-            return {}
-        observer = self.recipe.observer
+            return Ranges()
         return vision_ranges(
-            self.bundle, self.dialect, self.samples, observer, self.threads, self.desk, self.progress
+            self.bundle,
+            self.dialect,
+            self.samples,
+            self.recipe.observer,
+            self.recipe.smooth,
+            self.threads,
+            self.desk,
+            self.progress,
         )
 
     def _answers(self) -> Answers:
@@ -99,26 +107,33 @@ class Calibrator:
             self.bundle,
             self.dialect,
             self.samples,
-            self.recipe.has_gptq,
+            self.recipe.needs_moments,
             self.threads,
             self.desk,
             self.progress,
         )
 
-    def _plan(self, ranges: Reaches, answers: Answers) -> Plan:
+    def _plan(self, ranges: Ranges, answers: Answers) -> Plan:
         entries = [entry for entry in self.bundle.manifest.graphs if entry.dialect == self.dialect]
         decisions = {
             entry.role: self.recipe.decisions(
-                entry.role, layer_names(self.bundle, entry), ranges.get(entry.role, {})
+                entry.role, layer_names(self.bundle, entry), ranges.reaches.get(entry.role, {})
             )
             for entry in entries
         }
-        if not self.recipe.has_gptq:
-            return Plan(decisions)
+        plan = Plan(decisions, scalings=ranges.scalings)
+        return self._fitted(plan, answers) if self.recipe.needs_moments else plan
+
+    def _fitted(self, plan: Plan, answers: Answers) -> Plan:
+        """To what the decoder's layers read."""
         entry = self.bundle.graph("decoder", self.dialect)
-        feeds = decoder_feeds(entry, answers)
-        moments = Moments(self.bundle.path_of(entry), layer_names(self.bundle, entry), feeds, self.threads)
-        return Plan(decisions, GptqRounding(moments, self.desk))
+        path, names = self.bundle.path_of(entry), layer_names(self.bundle, entry)
+        moments = Moments(path, names, decoder_feeds(entry, answers), self.threads)
+        if self.recipe.method == "gptq":
+            return replace(plan, quantise=GptqRounding(moments, self.desk))
+        search = AwqSearch(path, plan.decisions["decoder"], moments, self.desk)
+        found = search.factors(pairs_of(self.bundle, "decoder"), self.progress)
+        return replace(plan, scalings={**plan.scalings, "decoder": scaling_from_factors(found)})
 
     def _agreement(self, draft: Manifest, answers: Answers) -> Agreement | None:
         if not answers.compared:
@@ -152,6 +167,6 @@ def check_float(bundle: Bundle) -> None:
 
 def check_samples(recipe: Recipe, samples: SampleSet) -> None:
     if recipe.needs_samples and not samples.samples:
-        what, why = "there are no samples", "8-bit products and GPTQ need to know what layers read"
+        what, why = "there are no samples", "8-bit products, GPTQ and AWQ need to know what layers read"
         fix = "give --images DIR or --samples FILE.jsonl, or ask for --vision fp16 and --method rtn"
         raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)

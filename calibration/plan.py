@@ -10,6 +10,7 @@ from calibration.blocks import Quantised, Weight, int4_from_packed, packed_from_
 from calibration.decision import Decision, Int4, Int8
 from calibration.desk import Desk
 from calibration.gptq import gptq_from_weight
+from calibration.migration import Scaling
 from calibration.moments import Moments
 from calibration.quantgraph import Quantise
 from edge_runtime.spec import Role
@@ -23,6 +24,7 @@ class Plan:
 
     decisions: Mapping[Role, Decisions]
     quantise: Quantise = field(default=quantised_from_weight)
+    scalings: Mapping[Role, Scaling] = field(default_factory=dict)
 
 
 class GptqRounding:

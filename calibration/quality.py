@@ -41,6 +41,8 @@ def layer_report(outcome: Outcome) -> dict[str, object]:
         said["why"] = outcome.decision.reason
     if outcome.sqnr_db is not None:
         said["sqnr_db"] = round(outcome.sqnr_db, 3)
+    if outcome.is_migrated:
+        said["migrated"] = True
     return said | {"bytes_before": outcome.source_bytes, "bytes": outcome.bytes}
 
 

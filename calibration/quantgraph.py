@@ -21,6 +21,7 @@ from calibration.blocks import (
 from calibration.datafiles import DataFiles, array_of
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
 from calibration.layer import Layer, check_names, layers_from_graph
+from calibration.migration import Scaling
 from calibration.opset import INT4_OPSET, lift, opset_of
 from calibration.wiring import Stored, Wiring
 from edge_runtime.dialects import Dialect
@@ -28,6 +29,7 @@ from edge_runtime.dialects import Dialect
 Quantise = Callable[[str, Weight, Int4 | Int8], Quantised]  # the layer's name, and its weight or a part of it
 Tick = Callable[[int], None]  # bytes of the source's weights
 
+UNSCALED = Scaling()
 PACK_ELEMENTS = 8 << 20  # even, so that no byte is shared by two pieces
 
 
@@ -43,6 +45,7 @@ class Outcome:
     sqnr_db: float | None = (
         None  # of the weight: its power over that of what rounding lost; None where nothing was
     )
+    is_migrated: bool = False  # whether it reads its input with another scale than before
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,14 @@ def write_quantised_graph(
     decisions: Mapping[str, Decision],
     quantise: Quantise = quantised_from_weight,
     tick: Tick = silent,
+    scaling: Scaling = UNSCALED,
 ) -> QuantisedGraph:
     """Writes the graph `source` to `target`, in another folder, its data files beside it.
 
     `decisions` are by layer name (`blocks.3.q`); layers it does not name stay float, names that no layer has are
     an EdgeVLError. A layer whose shape does not allow what was asked for gets the nearest thing that it does
-    allow, and its outcome says so. One weight at a time is in memory, as integers. The same input gives the same
-    bytes.
+    allow, and its outcome says so. `scaling` is applied before anything is rounded, to what stays float too. One
+    weight at a time is in memory, as integers. The same input gives the same bytes.
     """
     assert not target.exists() and source.parent != target.parent, "a stage writes beside, never over"
     model = ir.load(source)
@@ -84,7 +88,7 @@ def write_quantised_graph(
         for layer in layers
     }
     with DataFiles(target) as files:
-        stored, outcomes = store(model.graph, chosen, files, quantise, tick)
+        stored, outcomes = store(model.graph, chosen, files, quantise, tick, scaling)
     wire(model.graph, stored, is_for_ort=dialect == "ort")
     if any(isinstance(layer.how, Int4) for layer in stored.values()):
         lift(model, INT4_OPSET, source.name)
@@ -98,6 +102,7 @@ def store(
     files: DataFiles,
     quantise: Quantise,
     tick: Tick,
+    scaling: Scaling,
 ) -> tuple[dict[ir.Node, Stored], list[Outcome]]:
     """Moves every tensor to the new data files; tells which nodes are to take integers."""
     stored: dict[ir.Node, Stored] = {}
@@ -107,22 +112,39 @@ def store(
         assert tensor is not None, value.name
         layer, decision = chosen.get(value, (None, Float()))
         if layer is not None and not isinstance(decision, Float):
-            entry, size, sqnr_db = store_layer(graph, layer, decision, files, quantise)
+            entry, size, sqnr_db = store_layer(graph, layer, decision, files, quantise, scaling)
             stored |= dict.fromkeys(layer.nodes, entry)
-            outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, size, sqnr_db))
         else:
-            if isinstance(tensor, ir.ExternalTensor):
-                value.const_value = files.copy(tensor)
-            if layer is not None:
-                outcomes.append(Outcome(layer.name, layer.part, decision, tensor.nbytes, tensor.nbytes))
+            value.const_value, size, sqnr_db = stored_float(tensor, files, scaling), tensor.nbytes, None
+        if layer is not None:
+            is_migrated = scaling.is_migrated(layer.name)
+            outcomes.append(
+                Outcome(layer.name, layer.part, decision, tensor.nbytes, size, sqnr_db, is_migrated)
+            )
         tick(tensor.nbytes)
     return stored, outcomes
 
 
+def stored_float(tensor: ir.TensorProtocol, files: DataFiles, scaling: Scaling) -> ir.TensorProtocol:
+    """Small tensors may lie in the graph itself, and stay there."""
+    name = str(tensor.name)
+    if not scaling.is_scaled(name):
+        return files.copy(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor
+    array = scaling.applied(name, array_of(tensor))
+    if isinstance(tensor, ir.ExternalTensor):
+        return files.add(name, tensor.dtype, array.shape, [array])
+    return ir.Tensor(array, name=name)
+
+
 def store_layer(
-    graph: ir.Graph, layer: Layer, how: Int4 | Int8, files: DataFiles, quantise: Quantise
+    graph: ir.Graph,
+    layer: Layer,
+    how: Int4 | Int8,
+    files: DataFiles,
+    quantise: Quantise,
+    scaling: Scaling,
 ) -> tuple[Stored, int, float | None]:
-    source = array_of(layer.tensor)
+    source = scaling.applied(str(layer.weight.name), array_of(layer.tensor))
     quantised = quantise(layer.name, source, how)
     block = how.block if isinstance(how, Int4) else None
     assert quantised.integers.shape == (layer.rows, layer.columns) and quantised.block == block

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,13 @@ from PIL import Image
 
 from calibration.desk import Desk
 from calibration.layer import layers_from_graph
-from calibration.minmax import WatchedGraph
+from calibration.migration import Scaling, factors_by_layer, pairs_of, scaling_from_factors
+from calibration.minmax import Maxima, WatchedGraph
 from calibration.observer import Observer
+from calibration.pairs import Pair
 from calibration.recipe import VISION
 from calibration.samples import SampleSet
+from calibration.smoothing import reaches_after, smoothing_factors
 from calibration.spread import SpreadGraph
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
@@ -27,7 +32,14 @@ from edge_runtime.spec import Role
 
 Reaches = Mapping[Role, Mapping[str, float]]
 Array = npt.NDArray[Any]
-RANGES = "ranges"  # on the desk
+Factors = Mapping[Role, Mapping[str, Maxima]]  # by layer, what its input's channels are divided by
+RANGES, SMOOTH_RANGES = "ranges", "ranges-smooth"  # on the desk
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    reaches: Reaches = field(default_factory=dict)
+    scalings: Mapping[Role, Scaling] = field(default_factory=dict)  # with which layers' inputs reach so far
 
 
 def layer_names(bundle: Bundle, entry: GraphEntry) -> list[str]:
@@ -41,41 +53,70 @@ def vision_ranges(
     dialect: Dialect,
     samples: SampleSet,
     observer: Observer,
+    smooth: float,
     threads: int,
     desk: Desk,
     progress: Progress,
-) -> Reaches:
-    """Every picture goes through preprocessing, towers and adaptor once, as when it is asked about."""
-    vision = WatchedVision(bundle, dialect, observer, threads)
-    vision.take_from(desk)
-    for done, sample in enumerate(samples.samples):
-        progress("measuring ranges", done, len(samples.samples))
-        if done >= vision.done:
-            vision.look(sample.picture())
-            if desk.is_due or vision.done == len(samples.samples):
-                vision.lay_on(desk)
-    return {role: graph.reaches() for role, graph in vision.graphs.items()}
+) -> Ranges:
+    """Every picture goes through preprocessing, towers and adaptor once, as when it is asked about.
+
+    Twice where observers other than minmax look at smoothed inputs: a histogram of all channels together says nothing
+    of what it would be had each been divided by a number of its own, which the first pass is there to find.
+    """
+    first = WatchedVision(bundle, dialect, "minmax" if smooth else observer, threads)
+    first.watch(samples, desk, RANGES, progress)
+    reaches = first.reaches()
+    if not smooth:
+        return Ranges(reaches)
+    found = {role: smoothed(bundle, role, dialect, graph, smooth) for role, graph in first.graphs.items()}
+    factors = {role: dict(factors_by_layer(each)) for role, each in found.items()}
+    if observer == "minmax":
+        reaches = {
+            role: reaches_after(graph.channels(), factors[role]) for role, graph in first.graphs.items()
+        }
+    else:
+        second = WatchedVision(bundle, dialect, observer, threads, factors)
+        second.watch(samples, desk, SMOOTH_RANGES, progress)
+        reaches = second.reaches()
+    return Ranges(reaches, {role: scaling_from_factors(each) for role, each in found.items()})
+
+
+def smoothed(
+    bundle: Bundle, role: Role, dialect: Dialect, graph: WatchedGraph | SpreadGraph, smooth: float
+) -> dict[Pair, Maxima]:
+    layers = layers_from_graph(ir.load(bundle.path_of(bundle.graph(role, dialect))).graph)
+    return smoothing_factors(pairs_of(bundle, role), layers, graph.channels(), smooth)
 
 
 def watched_graph(
-    path: Path, names: list[str], observer: Observer, threads: int
+    path: Path, names: list[str], observer: Observer, threads: int, factors: Mapping[str, Maxima]
 ) -> WatchedGraph | SpreadGraph:
     if observer == "minmax":
+        assert not factors, "what the largest values become is known without a look"
         return WatchedGraph(path, names, threads)  # which needs no more memory than running the graph
-    return SpreadGraph(path, names, threads, observer)
+    return SpreadGraph(path, names, threads, observer, factors)
 
 
 class WatchedVision:
     """The vision roles with a watch on every layer."""
 
-    def __init__(self, bundle: Bundle, dialect: Dialect, observer: Observer, threads: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        dialect: Dialect,
+        observer: Observer,
+        threads: int,
+        factors: Factors = MappingProxyType({}),
+    ) -> None:
         self.spec = bundle.spec
         entries = {role: bundle.graph(role, dialect) for role in bundle.spec.roles if role in VISION}
         self.dtypes = {
             role: {port.name: port.dtype for port in each.inputs} for role, each in entries.items()
         }
         self.graphs = {
-            role: watched_graph(bundle.path_of(entry), layer_names(bundle, entry), observer, threads)
+            role: watched_graph(
+                bundle.path_of(entry), layer_names(bundle, entry), observer, threads, factors.get(role, {})
+            )
             for role, entry in entries.items()
         }
 
@@ -84,19 +125,34 @@ class WatchedVision:
         """Pictures that went through all roles."""
         return min(graph.done for graph in self.graphs.values())
 
-    def take_from(self, desk: Desk) -> None:
-        laid = desk.take(RANGES)
+    def reaches(self) -> Reaches:
+        """An EdgeVLError for a layer that only ever saw zeros."""
+        return {role: graph.reaches() for role, graph in self.graphs.items()}
+
+    def watch(self, samples: SampleSet, desk: Desk, piece: str, progress: Progress) -> None:
+        """Looks at all pictures that it did not see before it was last laid on the desk."""
+        self.take_from(desk, piece)
+        count = len(samples.samples)
+        for done, sample in enumerate(samples.samples):
+            progress("measuring ranges", done, count)
+            if done >= self.done:
+                self.look(sample.picture())
+                if desk.is_due or self.done == count:
+                    self.lay_on(desk, piece)
+
+    def take_from(self, desk: Desk, piece: str) -> None:
+        laid = desk.take(piece)
         if laid is None:
             return
         for role, graph in self.graphs.items():
             own = f"{role}/"
             graph.restore({name[len(own) :]: each for name, each in laid.items() if name.startswith(own)})
 
-    def lay_on(self, desk: Desk) -> None:
+    def lay_on(self, desk: Desk, piece: str) -> None:
         """Between two pictures, when all roles have seen as many."""
         states = {role: graph.state() for role, graph in self.graphs.items()}
         desk.lay(
-            RANGES, {f"{role}/{name}": each for role, state in states.items() for name, each in state.items()}
+            piece, {f"{role}/{name}": each for role, state in states.items() for name, each in state.items()}
         )
 
     def look(self, picture: Image.Image) -> None:

@@ -20,15 +20,24 @@ class SpreadGraph:
     """As `WatchedGraph`, for observers that need more than the largest value: every input is handed out whole, and counted.
 
     One forward pass's inputs of layers are in memory at a time, and a histogram for each; layers with one input share it.
+    With `factors` by layer, inputs are counted as if their channels were divided by them.
     """
 
-    def __init__(self, path: Path, names: Collection[str], threads: int, observer: Observer) -> None:
+    def __init__(
+        self,
+        path: Path,
+        names: Collection[str],
+        threads: int,
+        observer: Observer,
+        factors: Mapping[str, Maxima] | None = None,
+    ) -> None:
         model = ir.load(path)
         results = len(model.graph.outputs)
         self._observer = observer
         self._numbers = watch_whole(model.graph, names, path.name)
         self._results = [str(value.name) for value in model.graph.outputs[:results]]
         self._histograms = [Histogram() for _ in range(len(model.graph.outputs) - results)]
+        self._factors = {self._numbers[name]: each for name, each in (factors or {}).items()}
         self._largest: dict[int, Maxima] = {}  # of each input's channels
         self._session = session_from_model(model, path.parent, threads)
         self.done = 0
@@ -37,7 +46,8 @@ class SpreadGraph:
         found = self._session.run(None, dict(feeds))
         count = len(self._results)
         owners = {number: name for name, number in reversed(self._numbers.items())}
-        for number, (histogram, values) in enumerate(zip(self._histograms, found[count:], strict=True)):
+        for number, (histogram, raw) in enumerate(zip(self._histograms, found[count:], strict=True)):
+            values = raw / self._factors[number] if number in self._factors else raw
             peaks = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0).astype(np.float32)
             check_finite(owners[number], float(peaks.max()), float(values.sum(dtype=np.float64)), self.done)
             histogram.add(values)

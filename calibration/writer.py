@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from calibration.plan import Plan
-from calibration.quantgraph import Outcome, write_quantised_graph
+from calibration.quantgraph import UNSCALED, Outcome, write_quantised_graph
 from calibration.recipe import Recipe
 from edge_runtime.bundle import Bundle, file_entries
 from edge_runtime.manifest import Calibration, GraphEntry, Manifest
@@ -55,8 +55,9 @@ class BundleWriter:
         target = self.folder / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
         source = self.bundle.path_of(entry)
+        scaling = self.plan.scalings.get(entry.role, UNSCALED)
         written = write_quantised_graph(
-            source, target, entry.dialect, decisions, self.plan.quantise, self._tick
+            source, target, entry.dialect, decisions, self.plan.quantise, self._tick, scaling
         )
         self.outcomes.setdefault(entry.dialect, {})[entry.role] = written.outcomes
         precision = self.recipe.precision(entry.role, entry.precision)

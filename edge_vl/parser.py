@@ -151,9 +151,16 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=["rtn", "gptq"],
+        choices=["rtn", "gptq", "awq"],
         default="rtn",
         help="how 4-bit weights are rounded (default: rtn, to nearest)",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the difference between channels that 8-bit weights take over from inputs; try 0.7 for outliers (default: 0)",
     )
     parser.add_argument(
         "--observer",

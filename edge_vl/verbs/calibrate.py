@@ -33,6 +33,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         arguments.block,
         arguments.observer,
         arguments.method,
+        arguments.smooth,
     )
     threads = len(os.sched_getaffinity(0))
     manifest = calibrate_bundle(bundle, arguments.out, recipe, samples, threads, terminal.progress)

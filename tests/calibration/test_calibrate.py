@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from calibration.calibrate import calibrate_bundle
+from calibration.observer import Observer
 from calibration.recipe import Method, Recipe
 from calibration.samples import SampleSet, samples_from_folder
 from edge_runtime.bundle import Bundle
@@ -127,6 +128,49 @@ def test_gptq_stays_nearer_than_rounding_to_nearest(source: Bundle, photos: Path
         assert quality is not None
         found[method] = quality["logit_kl"]
     assert found["gptq"] < 0.8 * found["rtn"]
+
+
+def migrated(bundle: Bundle, role: str) -> set[str]:
+    report: dict[str, Any] = json.loads((bundle.folder / "quality.json").read_text())
+    return {each["layer"] for each in report["roles"][role] if each.get("migrated")}
+
+
+@pytest.mark.parametrize("observer", ["minmax", "mse"])
+def test_layers_after_norms_are_smoothed_and_the_report_says_so(
+    source: Bundle, photos: Path, tmp_path: Path, observer: Observer
+) -> None:
+    recipe = Recipe(decoder="fp16", head="fp16", observer=observer, smooth=0.5)
+    found = calibrated(source, tmp_path / "out", recipe, samples_from_folder(photos, 10))
+    layers = {f"blocks.{number}.{layer}" for number in range(2) for layer in ("qkv", "fc1")}
+    assert migrated(found, "vision_low") == layers and len(migrated(found, "vision_high")) == 8
+    assert not migrated(found, "adaptor")
+
+
+def test_nothing_is_smoothed_unasked(source: Bundle, photos: Path, tmp_path: Path) -> None:
+    recipe = Recipe(decoder="fp16", head="fp16")
+    found = calibrated(source, tmp_path / "out", recipe, samples_from_folder(photos, 10))
+    assert not migrated(found, "vision_low") and not migrated(found, "vision_high")
+
+
+@pytest.mark.parametrize("smooth", [-0.1, 1.1, float("nan")])
+def test_more_than_all_cannot_be_smoothed(smooth: float) -> None:
+    with pytest.raises(EdgeVLError, match="0 to 1") as caught:
+        Recipe(smooth=smooth)
+    assert caught.value.code == "EVL-CALIBRATE-SMOOTH"
+
+
+def test_awq_scales_every_4_bit_layer_before_it_is_rounded(
+    source: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(vision="fp16", head="int4", block=32, method="awq")
+    found = calibrated(source, tmp_path / "out", recipe, samples_from_folder(photos, 10))
+    assert found.manifest.calibration is not None and found.manifest.calibration.method == "awq"
+    assert migrated(found, "decoder") >= {"blocks.0.q", "blocks.0.k", "blocks.0.v", "blocks.1.down"}
+
+
+def test_awq_needs_pictures(source: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(EdgeVLError, match="--method rtn"):
+        calibrated(source, tmp_path / "out", Recipe(vision="fp16", method="awq"), SampleSet(()))
 
 
 def test_the_command_makes_a_bundle_that_answers(source: Bundle, photos: Path, tmp_path: Path) -> None:

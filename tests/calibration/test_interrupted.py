@@ -18,7 +18,7 @@ from edge_runtime.progress import silent
 from tests.edge_vl.command import command, environment, spawned
 from tests.proof.subject import bundle_below, session_folder
 
-RECIPE = Recipe(block=32, method="gptq", observer="mse")
+RECIPE = Recipe(block=32, method="gptq", observer="mse", smooth=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,26 @@ def test_what_was_found_is_not_looked_for_again(source: Bundle, photos: Path, tm
     with pytest.raises(KeyboardInterrupt):
         calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("hashing", 1))
     laid = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.desk").iterdir()}
-    assert "ranges.npz" in laid and sum(name.startswith("answer-") for name in laid) == 5
+    assert {"ranges.npz", "ranges-smooth.npz"} <= laid.keys() and sum(
+        name.startswith("answer-") for name in laid
+    ) == 5
     assert any(name.startswith("gptq-") for name in laid)
     with pytest.raises(KeyboardInterrupt):
         calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("hashing", 1))
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".out.desk").iterdir()} == laid
+
+
+def test_scaling_that_was_interrupted_ends_with_the_same_bytes(
+    source: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    recipe, samples = Recipe(vision="fp16", block=32, method="awq"), samples_from_folder(photos, 10)
+    for name in ("whole", "cut"):
+        if name == "cut":
+            with pytest.raises(KeyboardInterrupt):
+                calibrate_bundle(source, tmp_path / name, recipe, samples, 1, Cut("scaling weights", 5))
+            assert len(list((tmp_path / ".cut.desk").glob("awq-*.npz"))) == 5
+        calibrate_bundle(source, tmp_path / name, recipe, samples, threads=1, progress=silent)
+    assert bytes_below(tmp_path / "whole") == bytes_below(tmp_path / "cut")
 
 
 def test_other_samples_do_not_go_on_with_what_was_begun(source: Bundle, photos: Path, tmp_path: Path) -> None:
