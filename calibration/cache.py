@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from calibration.blocks import Floats
 from calibration.decision import INT8_LIMIT
+from calibration.migration import Scaling
 from calibration.minmax import Feeds, appended, constant, session_from_model
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
@@ -35,6 +36,16 @@ class CacheScales:
 
     def __post_init__(self) -> None:
         assert all(np.isfinite(each).all() and (each > 0).all() for each in self.steps.values())
+
+    def scaled(self, scaling: Scaling) -> CacheScales:
+        """Of values that were divided by what moved to the layer after attention."""
+
+        def steps(name: str, each: Floats) -> Floats:
+            layer, kind = name.split(".")
+            factors = scaling.columns.get(f"blocks.{layer}.v.weight") if kind == "value" else None
+            return each if factors is None else each / factors
+
+        return CacheScales({name: steps(name, each) for name, each in self.steps.items()})
 
 
 def cache_scales(path: Path, feeds: Sequence[Feeds], threads: int, progress: Progress) -> CacheScales:
@@ -99,9 +110,8 @@ def narrow_caches(graph: ir.Graph, scales: CacheScales) -> None:
                 name = str(past.name)[len(PAST) :]
                 node.replace_input_with(SCALE_PLACES[kind], scales_value(graph, name, scales.steps[name]))
                 past.dtype = ir.DataType.INT8
-    for value in graph.outputs:
-        if PRESENT_NAME.fullmatch(value.name or ""):
-            value.dtype = ir.DataType.INT8
+            for present in node.outputs[1:3]:
+                present.dtype = ir.DataType.INT8
 
 
 def scales_value(graph: ir.Graph, name: str, steps: Floats) -> ir.Value:

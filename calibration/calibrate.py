@@ -1,4 +1,4 @@
-"""A float bundle in, a quantised bundle out: ranges, integers, and what they cost."""
+"""A float bundle in, a quantised bundle out, and what that cost."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from calibration.agreement import Agreement, agreement_of
-from calibration.answers import Answers, decoder_feeds, float_answers
-from calibration.awq import AwqSearch
+from calibration.aim import Aim, Kept, float_evaluation, kept_plan
+from calibration.answers import Answers
+from calibration.cache import DIALECTS
 from calibration.desk import Desk
-from calibration.migration import pairs_of, scaling_from_factors
-from calibration.moments import Moments
+from calibration.evaluation import Evaluation, evaluation_of
 from calibration.page import page_from_quality
-from calibration.plan import GptqRounding, Plan
-from calibration.quality import headline, quality_from
-from calibration.ranges import Ranges, layer_names, vision_ranges
+from calibration.plan import Plan
+from calibration.planner import Planner, Subject
+from calibration.quality import accuracy_report, cache_report, headline, quality_from
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
+from calibration.trial import Trial
 from calibration.writer import PAGE_NAME, QUALITY_NAME, BundleWriter, written_in
 from edge_runtime.backends.ort import imported_onnxruntime
 from edge_runtime.bundle import Bundle, file_entries, write_manifest
-from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import Calibration, Manifest
 from edge_runtime.progress import Progress
@@ -33,20 +33,29 @@ from edge_runtime.record import bytes_from_json
 from edge_runtime.version import VERSION
 
 NO_SAMPLES = hashlib.sha256(b"").hexdigest()
+NO_AIM = Aim()
 
 
 def calibrate_bundle(
-    bundle: Bundle, out: Path, recipe: Recipe, samples: SampleSet, threads: int, progress: Progress
+    bundle: Bundle,
+    out: Path,
+    recipe: Recipe,
+    samples: SampleSet,
+    threads: int,
+    progress: Progress,
+    aim: Aim = NO_AIM,
 ) -> Manifest:
     """Writes the bundle `out`, which must not exist; `bundle` is only read. The same input gives the same bytes.
 
     One that was killed goes on where it was when it is asked for again, with the same bytes as if it had not been.
     """
     check_float(bundle)
-    check_samples(recipe, samples)
+    check_samples(recipe, samples, aim)
+    check_cache(bundle, recipe)
     with staged_folder(out) as folder:
         desk = Desk(out, key_of(bundle, recipe, samples, threads))
-        manifest = Calibrator(bundle, recipe, samples, threads, folder, desk, progress).run()
+        subject = Subject(bundle, recipe, samples, threads, desk, progress)
+        manifest = Calibrator(subject, aim, folder).run()
     desk.clear()
     return manifest
 
@@ -54,101 +63,70 @@ def calibrate_bundle(
 class Calibrator:
     """One calibration under way."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        recipe: Recipe,
-        samples: SampleSet,
-        threads: int,
-        folder: Path,
-        desk: Desk,
-        progress: Progress,
-    ) -> None:
-        self.bundle, self.recipe, self.samples = bundle, recipe, samples
-        self.threads, self.folder, self.desk, self.progress = threads, folder, desk, progress
-        dialects = bundle.manifest.dialects
-        # What is run here, and what integers are made from: so that they are the same in all dialects.
-        self.dialect: Dialect = "ort" if "ort" in dialects else dialects[0]
+    def __init__(self, subject: Subject, aim: Aim, folder: Path) -> None:
+        self._subject, self._aim, self._folder = subject, aim, folder
+        self._origin = origin_of(subject)
 
     def run(self) -> Manifest:
-        check_free_space(self.folder.parent, sum(entry.bytes for entry in self.bundle.manifest.files))
-        ranges, answers = self._ranges(), self._answers()
-        plan = self._plan(ranges, answers)
-        writer = BundleWriter(self.bundle, self.recipe, plan, self.folder, self.progress)
-        draft = writer.write(self._origin())
+        subject, bundle = self._subject, self._subject.bundle
+        check_free_space(self._folder.parent, sum(entry.bytes for entry in bundle.manifest.files))
+        answers = subject.answers(subject.recipe.needs_answers)
+        before = float_evaluation(subject, self._aim.exam)
+        plan = Planner(subject, answers).plan()
+        kept = self._kept(plan, answers, before)
+        plan = plan if kept is None else kept.plan
+        writer = BundleWriter(bundle, subject.recipe, plan, self._folder, subject.progress)
+        draft = writer.write(self._origin)
         agreement = self._agreement(draft, answers)
-        report = quality_from(self.recipe, self.samples, writer.outcomes, agreement)
+        report = quality_from(subject.recipe, subject.samples, writer.outcomes, agreement)
+        report |= {} if kept is None else {"budget": kept.to_json(self._aim.budget)}
+        report |= self._accuracy(draft, before) | self._cache(plan, answers)
         return self._finished(replace(draft, quality=headline(agreement)), report)
 
-    def _finished(self, draft: Manifest, report: dict[str, object]) -> Manifest:
-        (self.folder / QUALITY_NAME).write_bytes(bytes_from_json(report))
-        page = page_from_quality(report, "What quantisation cost")
-        (self.folder / PAGE_NAME).write_text(page, encoding="utf-8")
-        manifest = replace(draft, files=file_entries(self.folder, written_in(self.folder), self._hashing))
-        write_manifest(self.folder, manifest)
-        return manifest
-
-    def _ranges(self) -> Ranges:
-        if self.recipe.vision != "int8":
-            return Ranges()
-        return vision_ranges(
-            self.bundle,
-            self.dialect,
-            self.samples,
-            self.recipe.observer,
-            self.recipe.smooth,
-            self.threads,
-            self.desk,
-            self.progress,
-        )
-
-    def _answers(self) -> Answers:
-        return float_answers(
-            self.bundle,
-            self.dialect,
-            self.samples,
-            self.recipe.needs_moments,
-            self.threads,
-            self.desk,
-            self.progress,
-        )
-
-    def _plan(self, ranges: Ranges, answers: Answers) -> Plan:
-        entries = [entry for entry in self.bundle.manifest.graphs if entry.dialect == self.dialect]
-        decisions = {
-            entry.role: self.recipe.decisions(
-                entry.role, layer_names(self.bundle, entry), ranges.reaches.get(entry.role, {})
-            )
-            for entry in entries
-        }
-        plan = Plan(decisions, scalings=ranges.scalings)
-        return self._fitted(plan, answers) if self.recipe.needs_moments else plan
-
-    def _fitted(self, plan: Plan, answers: Answers) -> Plan:
-        """To what the decoder's layers read."""
-        entry = self.bundle.graph("decoder", self.dialect)
-        path, names = self.bundle.path_of(entry), layer_names(self.bundle, entry)
-        moments = Moments(path, names, decoder_feeds(entry, answers), self.threads)
-        if self.recipe.method == "gptq":
-            return replace(plan, quantise=GptqRounding(moments, self.desk))
-        search = AwqSearch(path, plan.decisions["decoder"], moments, self.desk)
-        found = search.factors(pairs_of(self.bundle, "decoder"), self.progress)
-        return replace(plan, scalings={**plan.scalings, "decoder": scaling_from_factors(found)})
+    def _kept(self, plan: Plan, answers: Answers, before: Evaluation | None) -> Kept | None:
+        if not self._aim.has_budget:
+            return None
+        return kept_plan(self._subject, plan, answers, self._aim, before, self._origin)
 
     def _agreement(self, draft: Manifest, answers: Answers) -> Agreement | None:
         if not answers.compared:
             return None
-        after = Bundle(self.folder, draft)
-        return agreement_of(answers, after, self.dialect, self.threads, self.progress)
+        after, subject = Bundle(self._folder, draft), self._subject
+        return agreement_of(answers, after, subject.dialect, subject.threads, subject.progress)
 
-    def _origin(self) -> Calibration:
-        count = len(self.samples.samples)
-        return Calibration(
-            self.recipe.method, self.recipe.observer, count, self.samples.sha256 if count else NO_SAMPLES
+    def _accuracy(self, draft: Manifest, before: Evaluation | None) -> dict[str, object]:
+        exam, subject = self._aim.exam, self._subject
+        if exam is None or before is None:
+            return {}
+        after = evaluation_of(
+            Bundle(self._folder, draft), subject.dialect, exam, subject.threads, subject.progress
         )
+        return {"accuracy": accuracy_report(before, after)}
+
+    def _cache(self, plan: Plan, answers: Answers) -> dict[str, object]:
+        subject = self._subject
+        if plan.cache is None:
+            return {}
+        trial = Trial(subject.bundle, subject.dialect, answers, plan, subject.threads)
+        return {"cache": cache_report(subject.bundle, trial.kl_of_cache(plan.cache))}
+
+    def _finished(self, draft: Manifest, report: dict[str, object]) -> Manifest:
+        (self._folder / QUALITY_NAME).write_bytes(bytes_from_json(report))
+        page = page_from_quality(report, "What quantisation cost")
+        (self._folder / PAGE_NAME).write_text(page, encoding="utf-8")
+        manifest = replace(draft, files=file_entries(self._folder, written_in(self._folder), self._hashing))
+        check_room(manifest, self._aim)
+        write_manifest(self._folder, manifest)
+        return manifest
 
     def _hashing(self, _: str, done: int, total: int) -> None:
-        self.progress("hashing", done, total)
+        self._subject.progress("hashing", done, total)
+
+
+def origin_of(subject: Subject) -> Calibration:
+    recipe, samples = subject.recipe, subject.samples
+    count = len(samples.samples)
+    return Calibration(recipe.method, recipe.observer, count, samples.sha256 if count else NO_SAMPLES)
 
 
 def key_of(bundle: Bundle, recipe: Recipe, samples: SampleSet, threads: int) -> str:
@@ -165,8 +143,26 @@ def check_float(bundle: Bundle) -> None:
         raise EdgeVLError("EVL-CALIBRATE-FLOAT", what, why, "give the float bundle that it was made from")
 
 
-def check_samples(recipe: Recipe, samples: SampleSet) -> None:
-    if recipe.needs_samples and not samples.samples:
-        what, why = "there are no samples", "8-bit products, GPTQ and AWQ need to know what layers read"
-        fix = "give --images DIR or --samples FILE.jsonl, or ask for --vision fp16 and --method rtn"
+def check_samples(recipe: Recipe, samples: SampleSet, aim: Aim) -> None:
+    if samples.samples or not (recipe.needs_samples or aim.has_budget):
+        return
+    what, fix = "there are no samples", "give --images DIR or --samples FILE.jsonl"
+    if aim.has_budget:
+        why = "budgets are kept by asking what each layer costs"
         raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
+    why = "8-bit products, 8-bit caches, GPTQ and AWQ need to know what layers read"
+    fix += ", or ask for --vision fp16 and --method rtn"
+    raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
+
+
+def check_cache(bundle: Bundle, recipe: Recipe) -> None:
+    if recipe.kv == "int8" and not set(DIALECTS) & set(bundle.manifest.dialects):
+        what, why = "the cache cannot hold bytes", f"only {', '.join(DIALECTS)} graphs can carry that"
+        fix = f"export the bundle with --dialect {DIALECTS[0]}, or leave --kv as it is"
+        raise EdgeVLError("EVL-CALIBRATE-CACHE", what, why, fix)
+
+
+def check_room(manifest: Manifest, aim: Aim) -> None:
+    """The estimate that the mix was chosen by is above what is written; an assertion that it was."""
+    size = sum(entry.bytes for entry in manifest.files)
+    assert aim.budget.mib is None or size <= aim.budget.mib * (1 << 20), "the bundle outgrew its budget"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from calibration.blocks import Quantised, Weight, int4_from_packed, packed_from_int4, quantised_from_weight
+from calibration.cache import CacheScales
 from calibration.decision import Decision, Int4, Int8
 from calibration.desk import Desk
 from calibration.gptq import gptq_from_weight
@@ -25,6 +26,7 @@ class Plan:
     decisions: Mapping[Role, Decisions]
     quantise: Quantise = field(default=quantised_from_weight)
     scalings: Mapping[Role, Scaling] = field(default_factory=dict)
+    cache: CacheScales | None = None  # of a cache that holds bytes
 
 
 class GptqRounding:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from calibration.agreement import Agreement
+from calibration.cache import DIALECTS, PAST
 from calibration.decision import Decision, Float, Int4
+from calibration.evaluation import Evaluation, lost_points
 from calibration.quantgraph import Outcome
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
+from edge_runtime.bundle import Bundle
+from edge_runtime.manifest import DTYPE_BITS
 
 Outcomes = Mapping[str, Mapping[str, tuple[Outcome, ...]]]  # by dialect and role
 
@@ -59,3 +63,39 @@ def headline(agreement: Agreement | None) -> dict[str, float] | None:
     if agreement is None:
         return None
     return {"logit_kl": agreement.kl, "top1": agreement.top1, "greedy": agreement.agreed}
+
+
+def accuracy_report(before: Evaluation, after: Evaluation) -> dict[str, object]:
+    """Of an exam that both bundles sat; the questions whose verdict changed are named."""
+    pairs = list(zip(before.verdicts, after.verdicts, strict=True))
+    changed = [(one, other) for one, other in pairs if one.is_right != other.is_right]
+    return {
+        "questions": len(pairs),
+        "before": before.accuracy,
+        "after": after.accuracy,
+        "lost_points": lost_points(before, after),
+        "changed": [
+            {
+                "sample": one.sample,
+                "prompt": one.prompt,
+                "expected": one.expected,
+                "before": one.got,
+                "after": other.got,
+            }
+            for one, other in changed
+        ],
+    }
+
+
+def cache_report(bundle: Bundle, alone: float) -> dict[str, object]:
+    """What a token takes in the cache before and after, and what that alone costs, in nats a token."""
+    ports = [port for port in bundle.graph("decoder", DIALECTS[0]).inputs if port.name.startswith(PAST)]
+    decoder = bundle.spec.decoder
+    values = len(ports) * decoder.kv_heads * decoder.head_dim
+    before = values * DTYPE_BITS[ports[0].dtype] // 8
+    return {
+        "dialects": list(DIALECTS),
+        "bytes_a_token_before": before,
+        "bytes_a_token": values,
+        "alone": alone,
+    }

@@ -28,6 +28,7 @@ from edge_runtime.dialects import Dialect
 
 Quantise = Callable[[str, Weight, Int4 | Int8], Quantised]  # the layer's name, and its weight or a part of it
 Tick = Callable[[int], None]  # bytes of the source's weights
+Change = Callable[[ir.Graph], None]
 
 UNSCALED = Scaling()
 PACK_ELEMENTS = 8 << 20  # even, so that no byte is shared by two pieces
@@ -60,6 +61,10 @@ def silent(count: int) -> None:
     """For callers that nobody watches."""
 
 
+def unchanged(graph: ir.Graph) -> None:
+    """For graphs in which only weights become integers."""
+
+
 def write_quantised_graph(
     source: Path,
     target: Path,
@@ -68,13 +73,14 @@ def write_quantised_graph(
     quantise: Quantise = quantised_from_weight,
     tick: Tick = silent,
     scaling: Scaling = UNSCALED,
+    change: Change = unchanged,
 ) -> QuantisedGraph:
     """Writes the graph `source` to `target`, in another folder, its data files beside it.
 
     `decisions` are by layer name (`blocks.3.q`); layers it does not name stay float, names that no layer has are
     an EdgeVLError. A layer whose shape does not allow what was asked for gets the nearest thing that it does
-    allow, and its outcome says so. `scaling` is applied before anything is rounded, to what stays float too. One
-    weight at a time is in memory, as integers. The same input gives the same bytes.
+    allow, and its outcome says so. `scaling` is applied before anything is rounded, to what stays float too; `change`
+    is made to the graph in the end. One weight at a time is in memory, as integers. The same input gives the same bytes.
     """
     assert not target.exists() and source.parent != target.parent, "a stage writes beside, never over"
     model = ir.load(source)
@@ -92,6 +98,7 @@ def write_quantised_graph(
     wire(model.graph, stored, is_for_ort=dialect == "ort")
     if any(isinstance(layer.how, Int4) for layer in stored.values()):
         lift(model, INT4_OPSET, source.name)
+    change(model.graph)
     ir.save(model, target)
     return QuantisedGraph(opset_of(model), tuple(outcomes))
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from calibration.agreement import Agreement, Likeness, likeness_of
 from calibration.answers import COMPARED, Answer, Answers, decoder_feeds
+from calibration.cache import CacheScales, narrow_caches, narrowed
 from calibration.graft import quantise_in_memory
 from calibration.minmax import Feeds, session_from_model
 from calibration.plan import Decisions, Plan
@@ -61,6 +62,16 @@ class Trial:
             self._float.clear()  # only towers and adaptor need it: never two decoders in memory
             return self._divergence(self._changed(role, decisions), [each.rows for each in self.asked])
         return self._divergence(self._unchanged(DECODER), self._rows(role, decisions))
+
+    def kl_of_cache(self, scales: CacheScales) -> float:
+        """What 8-bit keys and values alone cost, in nats a token."""
+        entry = self._bundle.graph(DECODER, self._dialect)
+        path = self._bundle.path_of(entry)
+        model = ir.load(path)
+        del model.graph.outputs[1:]
+        narrow_caches(model.graph, scales)
+        graph = Graph(narrowed(entry), session_from_model(model, path.parent, self._threads))
+        return self._divergence(graph, [each.rows for each in self.asked])
 
     def _divergence(self, decoder: Graph, rows: Sequence[Array]) -> float:
         found = list[Likeness]()

@@ -144,8 +144,17 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     parser.add_argument(
         "--vision", choices=["int8", "fp16"], default="int8", help="towers and adaptor; fp16: as they are"
     )
-    parser.add_argument("--decoder", choices=["int4", "int8", "fp16"], default="int4", help="its weights")
+    parser.add_argument(
+        "--decoder",
+        choices=["int4", "int8", "w8a8", "fp16"],
+        default="int4",
+        help="its weights; w8a8: 8-bit products too",
+    )
     parser.add_argument("--head", choices=["int8", "int4", "fp16"], default="int8", help="its weights")
+    parser.add_argument("--embedding", choices=["int8", "fp16"], default="fp16", help="the table of tokens")
+    parser.add_argument(
+        "--kv", choices=["int8", "fp16"], default="fp16", help="the cache of keys and values (ort graphs)"
+    )
     parser.add_argument(
         "--block", type=int, choices=[32, 64, 128], default=128, help="rows that share a 4-bit scale"
     )
@@ -168,7 +177,25 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
         default="minmax",
         help="how far 8-bit inputs reach (default: minmax)",
     )
+    parser.add_argument(
+        "--eval",
+        type=given_path,
+        metavar="FILE.jsonl",
+        help='questions asked before and after: lines {"image": path, "prompt": text, "answer": text}',
+    )
+    add_budgets(parser)
     add_trust(parser)
+
+
+def add_budgets(parser: Parser) -> None:
+    """Layers that cost too much stay finer than was asked for."""
+    parser.add_argument(
+        "--budget-kl", type=float, metavar="NATS", help="what a token's distribution may be off, on average"
+    )
+    parser.add_argument(
+        "--budget-accuracy", type=float, metavar="POINTS", help="of --eval that may be lost, in points"
+    )
+    parser.add_argument("--budget-mib", type=float, metavar="MIB", help="what the whole bundle may take")
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:

@@ -22,8 +22,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
     refuse_checkpoint(arguments.bundle)
     with workbench("calibrate"):
+        from calibration.aim import Aim
+        from calibration.budget import Budget
         from calibration.calibrate import calibrate_bundle
+        from calibration.evaluation import exam_from_file
         from calibration.recipe import Recipe
+    budget = Budget(arguments.budget_kl, arguments.budget_accuracy, arguments.budget_mib)
     bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
     samples = samples_from_arguments(arguments)
     recipe = Recipe(
@@ -34,9 +38,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         arguments.observer,
         arguments.method,
         arguments.smooth,
+        arguments.embedding,
+        arguments.kv,
     )
+    aim = Aim(budget, exam_from_file(arguments.eval) if arguments.eval is not None else None)
     threads = len(os.sched_getaffinity(0))
-    manifest = calibrate_bundle(bundle, arguments.out, recipe, samples, threads, terminal.progress)
+    manifest = calibrate_bundle(bundle, arguments.out, recipe, samples, threads, terminal.progress, aim)
     if arguments.json:
         terminal.json(json_from_result(arguments, bundle.manifest, manifest, samples, start))
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edge_runtime.dialects import Precision
 from edge_runtime.manifest import GraphEntry, Port
 from export.engines.shapes import Profile, Shape, ShapeRange
 
@@ -11,18 +13,28 @@ PREFILL, DECODE = "prefill", "decode"
 MOST_PREFILL = 1024
 # Share of a prefill's tokens that kernels are chosen for: one picture and a question of the longest prompt.
 USUAL = 0.625
+# Where a product has one row in every call, TensorRT-RTX 1.7 unpacks its 8-bit weights with a kernel of its
+# own: for the head of the 1.3B 419 MB, written and read again at every token. Where a profile allows two rows,
+# the product unpacks them itself.
+FEWEST_OPEN_ROWS = 2
+INTEGERS: frozenset[Precision] = frozenset(("int4", "int8"))
 
 
 @dataclass(frozen=True)
 class Serving:
-    """`batch` rows decode together; a longer prompt than `prefill_tokens` is fed in pieces."""
+    """`batch` sequences decode together; a longer prompt than `prefill_tokens` is fed in pieces.
+
+    A step is asked for the logits of at most `logit_rows` tokens of each: of the last one, or of several to
+    check a guess. Engines of integer weights allow at least two.
+    """
 
     context: int
     batch: int = 1
     prefill_tokens: int = MOST_PREFILL
+    logit_rows: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.context, self.batch, self.prefill_tokens) < 1:
+        if min(self.context, self.batch, self.prefill_tokens, self.logit_rows) < 1:
             raise ValueError(f"nothing can be served so: {self}")
 
     @property
@@ -42,32 +54,33 @@ def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape
     """One engine a tower, and two for a decoder: two profiles of one plan hold the float weights of its layers twice,
     and building them together takes the memory of both."""
     if entry.role != "decoder":
-        profile = profile_from_ports(entry.role, entry.inputs, serving, (1, 1, serving.batch), (1, 1, 1))
+        profile = profile_from_sizes(entry.role, entry.inputs, {"batch": (1, 1, serving.batch)})
         return (EngineShape(entry.role, (profile,)),)
     longest = serving.longest_piece
     usual = max(1, round(longest * USUAL))
+    both = {"rows": logit_rows(entry.precision, serving), "capacity": (serving.context,) * 3}
+    prefill = {"batch": (1, 1, serving.batch), "sequence": (1, usual, longest)}
+    decode = {"batch": (1, serving.batch, serving.batch), "sequence": (1, 1, 1)}
     every = (
-        profile_from_ports(PREFILL, entry.inputs, serving, (1, 1, serving.batch), (1, usual, longest)),
-        profile_from_ports(DECODE, entry.inputs, serving, (1, serving.batch, serving.batch), (1, 1, 1)),
+        profile_from_sizes(PREFILL, entry.inputs, both | prefill),
+        profile_from_sizes(DECODE, entry.inputs, both | decode),
     )
     return tuple(EngineShape(f"{entry.role}.{profile.name}", (profile,)) for profile in every)
 
 
-def profile_from_ports(
-    name: str, ports: tuple[Port, ...], serving: Serving, batch: Shape, sequence: Shape
-) -> Profile:
-    """`batch` and `sequence` are least, usual and most."""
-    sizes = {
-        "batch": batch,
-        "sequence": sequence,
-        "rows": (1, 1, 1),
-        "capacity": (serving.context,) * 3,
-    }
+def logit_rows(precision: Precision, serving: Serving) -> Shape:
+    """Floats gain nothing from a second row; with one alone a decoding engine has no shape left open."""
+    most = max(serving.logit_rows, FEWEST_OPEN_ROWS) if precision in INTEGERS else serving.logit_rows
+    return (1, 1, most)
+
+
+def profile_from_sizes(name: str, ports: tuple[Port, ...], sizes: Mapping[str, Shape]) -> Profile:
+    """`sizes` of dynamic dimensions are least, usual and most."""
     dynamic = [port for port in ports if any(isinstance(dim, str) for dim in port.shape)]
     return Profile(name, {port.name: range_from_port(port, sizes) for port in dynamic})
 
 
-def range_from_port(port: Port, sizes: dict[str, Shape]) -> ShapeRange:
+def range_from_port(port: Port, sizes: Mapping[str, Shape]) -> ShapeRange:
     def shape(index: int) -> Shape:
         return tuple(sizes[dim][index] if isinstance(dim, str) else dim for dim in port.shape)
 

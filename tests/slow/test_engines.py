@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dial
     target = room / "int4" / "decoder.onnx"
     target.parent.mkdir()
     write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
-    profiles = [shape.profiles[0] for shape in engines_from_graph(source, Serving(CONTEXT))]
+    small = replace(source, precision="int4")
+    profiles = [shape.profiles[0] for shape in engines_from_graph(small, Serving(CONTEXT))]
     assert [profile.name for profile in profiles] == [PREFILL, DECODE]
     request = BuildRequest(
         "decoder", "tensorrt-rtx", str(target), str(room / "decoder.plan"), tuple(profiles)
@@ -80,8 +82,11 @@ def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dial
     for profile in plan.profiles:
         assert profile.fused_attention() == bundle.spec.decoder.layers, profile
         products = profile.products_by_types()
-        # q, k and v are one product, gate and up are one.
+        # q, k and v are one product, gate and up are one; so are the head's four parts.
         assert products is not None and products["half x int4"] >= 4 * bundle.spec.decoder.layers, products
+        assert products["half x int8"] == 1 and "half x half" not in products, products
+        unpacked_head = 2 * bundle.spec.decoder.vocab * bundle.spec.decoder.width
+        assert profile.activation_bytes is not None and profile.activation_bytes < unpacked_head / 2, profile
 
 
 @pytest.mark.parametrize("dialect", TENSORRT_DIALECTS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from calibration.decision import Decision, Int4
+from calibration.decision import Decision, Int4, Int8
 from calibration.quantgraph import write_quantised_graph
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import DEMO_HYBRID
@@ -15,7 +15,7 @@ from edge_runtime.dialects import Dialect
 from edge_runtime.lint import check_grammar
 from export.engines.compilation import Compiled, compiled_engines
 from export.engines.compiler import build_engine
-from export.engines.inspector import report_from_plan
+from export.engines.inspector import ProfileReport, report_from_plan
 from export.engines.request import BuildRequest
 from export.engines.serving import Serving, engines_from_graph
 from export.exporter import export_bundle
@@ -95,25 +95,46 @@ def test_a_build_of_this_size_needs_little_memory(compiled: dict[str, Compiled])
     assert max(each.build.peak_held_mib for each in compiled.values()) < 512
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_4_bit_weights_of_a_decoder_are_unpacked_by_the_products_themselves(
-    bundle: Bundle, dialect: Dialect, rtx: None, tmp_path: Path
-) -> None:
-    source, layers = bundle.graph("decoder", dialect), DEMO_HYBRID.decoder.layers
+@pytest.fixture(scope="module", params=DIALECTS)
+def small(
+    request: pytest.FixtureRequest, bundle: Bundle, rtx: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, ProfileReport]:
+    """The engines of a 4-bit decoder with an 8-bit head."""
+    source, folder = bundle.graph("decoder", request.param), tmp_path_factory.mktemp(f"int4-{request.param}")
     decisions: dict[str, Decision] = {
         f"blocks.{index}.{name}": Int4(64)
-        for index in range(layers)
+        for index in range(DEMO_HYBRID.decoder.layers)
         for name in ("q", "k", "v", "o", "gate", "up", "down")
     }
-    graph, plan = tmp_path / "int4" / "decoder.onnx", tmp_path / "decoder.plan"
-    graph.parent.mkdir()
-    write_quantised_graph(bundle.path_of(source), graph, dialect, decisions)
-    prefill = engines_from_graph(source, Serving(CONTEXT))[0]
-    build_engine(BuildRequest("decoder", "tensorrt-rtx", str(graph), str(plan), prefill.profiles))
-    (profile,) = report_from_plan(plan).profiles
-    assert profile.fused_attention() == layers, profile
-    # q, k and v are one product, gate and up are one; the head's single row is a kernel of another kind.
-    assert profile.products_by_types() == {"half x int4": 4 * layers}, profile.products
+    graph = folder / "decoder.onnx"
+    write_quantised_graph(bundle.path_of(source), graph, request.param, decisions | {"head": Int8()})
+    made = {}
+    for engine in engines_from_graph(replace(source, precision="int4"), Serving(CONTEXT)):
+        plan = folder / f"{engine.name}.plan"
+        build_engine(BuildRequest("decoder", "tensorrt-rtx", str(graph), str(plan), engine.profiles))
+        (made[engine.name],) = report_from_plan(plan).profiles
+    return made
+
+
+def test_4_bit_weights_of_a_decoder_are_unpacked_by_the_products_themselves(
+    small: dict[str, ProfileReport],
+) -> None:
+    layers, prefill = DEMO_HYBRID.decoder.layers, small["decoder.prefill"]
+    assert prefill.fused_attention() == layers, prefill
+    # q, k and v are one product, gate and up are one; so are the head's four parts.
+    assert prefill.products_by_types() == {"half x int4": 4 * layers, "half x int8": 1}, prefill.products
+
+
+def test_the_8_bit_head_of_a_4_bit_decoder_is_one_kernel_that_unpacks_its_weights(
+    small: dict[str, ProfileReport],
+) -> None:
+    assert list(small) == ["decoder.prefill", "decoder.decode"]
+    for name, profile in small.items():
+        assert profile.fused_attention() == DEMO_HYBRID.decoder.layers, (name, profile)
+        assert profile.products is not None
+        heads = [each.types for each in profile.products if any("head" in layer for layer in each.layers)]
+        assert heads == ["half x int8"], (name, profile.products)
+        assert profile.layers_left_in("half") == (), (name, profile.products)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

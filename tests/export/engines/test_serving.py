@@ -15,14 +15,22 @@ def entry(role: Role, *inputs: Port, precision: Precision = "fp16") -> GraphEntr
     return GraphEntry(role, "trt10", precision, f"graphs/{role}.onnx", 20, inputs, (out,))
 
 
-def decoder() -> GraphEntry:
+def decoder(precision: Precision = "fp16") -> GraphEntry:
     return entry(
         "decoder",
         Port("inputs_embeds", "float16", ("batch", "sequence", 64)),
         Port("write_index", "int64", ("batch",)),
         Port("logit_index", "int64", ("batch", "rows")),
         Port("past_key_values.0.key", "float16", ("batch", 2, "capacity", 16)),
+        precision=precision,
     )
+
+
+def most_logit_rows(graph: GraphEntry, serving: Serving) -> list[int]:
+    """Of its engines; one row is always the least and the usual."""
+    ranges = [each.profiles[0].inputs["logit_index"] for each in engines_from_graph(graph, serving)]
+    assert {(each.minimum[1], each.optimum[1]) for each in ranges} == {(1, 1)}
+    return [each.maximum[1] for each in ranges]
 
 
 def test_a_tower_is_built_for_one_picture_and_up_to_as_many_as_there_are_rows() -> None:
@@ -43,14 +51,27 @@ def test_a_decoder_in_floats_becomes_two_engines_for_its_two_kinds_of_step() -> 
     assert (one.minimum, one.optimum, one.maximum) == ((1, 1, 64), (4, 1, 64), (4, 1, 64))
 
 
-def test_the_cache_is_as_long_as_the_context_and_only_one_row_asks_for_logits() -> None:
+def test_the_cache_is_as_long_as_the_context() -> None:
     for engine in engines_from_graph(decoder(), SERVING):
         inputs = engine.profiles[0].inputs
         assert {
             shape[2]
             for shape in (inputs["past_key_values.0.key"].minimum, inputs["past_key_values.0.key"].maximum)
         } == {2048}
-        assert inputs["logit_index"].maximum == (4, 1)
+
+
+def test_one_row_of_a_step_in_floats_asks_for_logits() -> None:
+    assert most_logit_rows(decoder(), SERVING) == [1, 1]
+
+
+@pytest.mark.parametrize("precision", ["int4", "int8"])
+def test_integer_weights_are_built_for_two_rows_of_logits(precision: Precision) -> None:
+    assert most_logit_rows(decoder(precision), SERVING) == [2, 2]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int4"])
+def test_a_step_can_be_asked_for_more_rows_of_logits(precision: Precision) -> None:
+    assert most_logit_rows(decoder(precision), Serving(context=2048, logit_rows=5)) == [5, 5]
 
 
 def test_a_piece_is_never_longer_than_the_context() -> None:
@@ -67,7 +88,7 @@ def test_an_input_whose_shape_is_fixed_needs_no_range() -> None:
     assert set(engines_from_graph(fixed, SERVING)[0].profiles[0].inputs) == {"inputs_embeds"}
 
 
-@pytest.mark.parametrize("sizes", [(0, 1, 1), (10, 0, 1), (10, 1, 0)])
-def test_serving_nothing_is_no_serving(sizes: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("sizes", [(0, 1, 1, 1), (10, 0, 1, 1), (10, 1, 0, 1), (10, 1, 1, 0)])
+def test_serving_nothing_is_no_serving(sizes: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="nothing can be served"):
         Serving(*sizes)
