@@ -182,3 +182,16 @@ def test_the_command_makes_a_bundle_that_answers(source: Bundle, photos: Path, t
     assert ran("verify", out).status == 0
     answer = ran("run", out, "--image", photos / "0.png", "--prompt", "?", "--max-tokens", "4", "--json")
     assert answer.status == 0 and answer.record()["precision"]["decoder"] == "int4"
+
+
+def test_tables_and_caches_hold_bytes_where_that_was_asked_for(
+    source: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(vision="fp16", decoder="w8a8", head="fp16", embedding="int8", kv="int8")
+    found = calibrated(source, tmp_path / "out", recipe, samples_from_folder(photos, 10))
+    assert found.manifest.embedding.precision == "int8"
+    decoder = found.graph("decoder", "ort")
+    assert {port.dtype for port in decoder.inputs if port.name.startswith("past")} == {"int8"}
+    report: dict[str, Any] = json.loads((found.folder / "quality.json").read_text())
+    assert report["cache"]["bytes_a_token"] * 4 == report["cache"]["bytes_a_token_before"]
+    assert report["agreement"]["logit_kl"] < 0.1
