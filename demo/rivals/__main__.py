@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.command import status_of_report
-from demo.rivals.contest import OURS, Contest, contestants_named
+from demo.rivals.bout import OURS, Contest, contestants_named
 from demo.rivals.environments import ENVIRONMENTS, version_of
 from demo.rivals.process import Limits
 from demo.rivals.subject import CUT_LAYERS, subject_bundle, subjects_of

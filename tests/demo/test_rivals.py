@@ -13,7 +13,7 @@ import pytest
 
 from demo.rivals import ours, with_modelopt, with_onnxruntime
 from demo.rivals.__main__ import parser_of_command, report_from_arguments, table_from_report
-from demo.rivals.contest import CONTESTANTS, OURS, Contest, Contestant, contestants_named, copied_graph
+from demo.rivals.bout import CONTESTANTS, OURS, Contest, Contestant, contestants_named, copied_graph
 from demo.rivals.environments import ENVIRONMENTS
 from demo.rivals.judge import results_of, sqnr_db
 from demo.rivals.pictures import HELD_OUT, picture_from_number, write_pictures
