@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from demo.command import status_told
@@ -14,7 +15,7 @@ from edge_runtime.record import record_from_json
 
 BARS = {"colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "small_print": 0.85, "meter": 0.9}
 IOU_BAR = 0.7
-NAMES = ("hybrid", "hybrid-blank", "low")  # the reports that the card needs
+NAMES = ("hybrid", "hybrid-blank", "hybrid-stage3", "low-stage3")  # the reports that the card needs
 TEXT = """# The demo model of edge-vl
 
 A DeepSeek-VL in miniature: {parameters:.1f} million parameters in exactly the hybrid architecture (a SAM-style tower that sees 192 pixels, a
@@ -33,14 +34,15 @@ a small DeepSeek-VL: no weight of it comes from a published model.
 ## How well it does
 
 Exact match on questions about held-out pictures: their codes, numbers, prices, times, layouts and pairs of colours were never seen in
-training. *Without the high tower* is the same model trained the same way with the low-resolution tower alone; *blanked* is the
-hybrid asked about the mean colour of the picture, the baseline of guessing. A box counts as right at an IoU of one half.
+training. *Blanked* is the model asked about the mean colour of the picture, the baseline of guessing. A box counts as right at an IoU of
+one half. What the high tower is worth is shown at the end of stage 3: *hybrid then* is this model at that point, *low then* the same
+model trained the same way with the low-resolution tower alone. The last stage, `scenes`, was trained with both towers only.
 
-| task | hybrid | without the high tower | blanked | bar |
-|---|---:|---:|---:|---:|
+| task | shipped | blanked | bar | hybrid then | low then |
+|---|---:|---:|---:|---:|---:|
 {rows}
 
-Mean IoU of boxes: {iou:.2f} (without the high tower {low_iou:.2f}; bar {iou_bar}).
+Mean IoU of boxes: {iou:.2f} (bar {iou_bar}; then {then_iou:.2f}, without the high tower {low_iou:.2f}).
 {missed}
 From {sources}: {n} questions each, {date}, {cpu}, edge-vl {version}, ONNX Runtime {onnxruntime}, {precision}.
 `{command}` measures it again.
@@ -53,19 +55,19 @@ Apache-2.0, as the code. The pictures it was trained on are drawn by `demo/data`
 
 def card_from_reports(reports: dict[str, Report], parameters: int) -> str:
     check_comparable(reports)
-    hybrid, blank, low = (reports[name].score for name in NAMES)
-    rows = [
-        f"| {task} | {share:.1%} | {low.tasks[task]:.1%} | {blank.tasks[task]:.1%} | {bar_of(task)} |"
-        for task, share in hybrid.tasks.items()
-    ]
-    rows.append(f"| **all** | {hybrid.overall:.1%} | {low.overall:.1%} | {blank.overall:.1%} | |")
+    scores = [reports[name].score for name in NAMES]
+    rows = [row_of(task, [score.tasks[task] for score in scores], bar_of(task)) for task in scores[0].tasks]
+    rows.append(row_of("**all**", [score.overall for score in scores], ""))
+    hybrid, _, then, low = scores
     assert hybrid.box_iou is not None
+    assert then.box_iou is not None
     assert low.box_iou is not None
     report = reports["hybrid"]
     return TEXT.format(
         parameters=parameters / 1e6,
         rows="\n".join(rows),
         iou=hybrid.box_iou,
+        then_iou=then.box_iou,
         low_iou=low.box_iou,
         iou_bar=IOU_BAR,
         missed=missed(hybrid.tasks, hybrid.box_iou),
@@ -80,6 +82,11 @@ def card_from_reports(reports: dict[str, Report], parameters: int) -> str:
     )
 
 
+def row_of(task: str, shares: Sequence[float], bar: str) -> str:
+    shipped, blank, *then = (f"{share:.1%}" for share in shares)
+    return f"| {' | '.join((task, shipped, blank, bar, *then))} |"
+
+
 def check_comparable(reports: dict[str, Report]) -> None:
     """The same held-out questions to all, in one precision, and pictures blanked where the name says so."""
     asked = {
@@ -88,7 +95,7 @@ def check_comparable(reports: dict[str, Report]) -> None:
     blanked = [name for name, each in reports.items() if each.blank]
     if len(asked) > 1 or blanked != ["hybrid-blank"] or asked.pop()[0] != "held-out":
         why = "they differ in their questions, seed, number or precision, or others than hybrid-blank are blanked"
-        fix = "evaluate all three with the same flags, and hybrid-blank with --blank as well"
+        fix = "evaluate all of them with the same flags, and hybrid-blank with --blank as well"
         raise EdgeVLError("EVL-CARD-REPORTS", "the evaluations cannot stand in one table", why, fix)
 
 

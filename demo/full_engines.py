@@ -18,6 +18,7 @@ from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from export.engines.compilation import Compiled, attention_layers, compiled_engines
+from export.engines.inspector import PlanReport
 from export.engines.library import EngineName
 from export.engines.serving import Serving
 
@@ -56,19 +57,23 @@ def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object
         "peak_held_mib": round(build.peak_held_mib),
         "peak_resident_mib": round(build.peak_resident_mib),
         "attention_layers": attention_layers(compiled.role, bundle.spec),
-        "profiles": [
-            {
-                "fused_attention": profile.attention,
-                "products": profile.products_by_types(),
-                "constant_bytes": profile.constant_bytes,
-                "activation_bytes": profile.activation_bytes,
-                "kernels": profile.kernels,
-                "in_place": len(profile.in_place or ()),
-            }
-            for profile in compiled.plan.profiles
-        ],
+        "profiles": profiles_of(compiled.plan),
         "warnings": list(build.warnings),
-    }
+    } | ({"on_gpu": profiles_of(compiled.engine)} if compiled.engine else {})
+
+
+def profiles_of(report: PlanReport) -> list[dict[str, object]]:
+    return [
+        {
+            "fused_attention": profile.attention,
+            "products": profile.products_by_types(),
+            "constant_bytes": profile.constant_bytes,
+            "activation_bytes": profile.activation_bytes,
+            "kernels": profile.kernels,
+            "in_place": len(profile.in_place or ()),
+        }
+        for profile in report.profiles
+    ]
 
 
 def report_from_size(size: str, folder: Path, context: int) -> dict[str, object]:

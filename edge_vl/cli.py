@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=errors)
     terminal = Terminal(out, err, sys.stdin, bool(os.environ.get(DEBUG_VARIABLE)))
-    terminal.signals.unwind()
     try:
+        terminal.signals.unwind()  # within the try: one may come at once
         status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)
         terminal.signals.rest()  # within the try: what comes before it is still an exception
     except Stopped as stopped:  # once more, while the last words were said

@@ -98,10 +98,10 @@ def test_its_table_of_engines_is_that_of_the_committed_files() -> None:
 def test_what_it_says_of_the_demo_model_is_in_the_committed_files() -> None:
     tasks = {
         name: json.loads((ROOT / "docs" / "demo" / f"{name}.json").read_text())["score"]["tasks"]
-        for name in ("hybrid", "low")
+        for name in ("hybrid", "low-stage3")
     }
     assert f"small print ({tasks['hybrid']['small_print']:.0%} of held-out codes".replace("%", " %") in README
-    assert tasks["low"]["small_print"] == 0, "none without its high-resolution tower"
+    assert tasks["low-stage3"]["small_print"] == 0, "none without its high-resolution tower"
 
 
 def test_it_speaks_of_measured_answers_only_where_there_are_some() -> None:

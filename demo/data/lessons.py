@@ -9,14 +9,20 @@ import numpy as np
 from demo.data.pages import page_scene
 from demo.data.scene import Scene
 from demo.data.shape_pages import MOST_ROWS, shape_page
+from demo.data.shapes import shapes_scene
 from demo.data.split import Split
+
+LOCATED_ROWS = 3  # a box is a long answer
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """The share of print among the pages, and how many rows of shapes the others have at most."""
+    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located; the rest are shapes to be
+    named. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
+    drill_share: float = 0.0
+    located_share: float = 0.0
     most_rows: int = MOST_ROWS
 
 
@@ -24,5 +30,12 @@ USUAL = Lessons()
 
 
 def lesson_scene(rng: np.random.Generator, split: Split, lessons: Lessons = USUAL) -> Scene:
-    is_print = rng.random() < lessons.print_share
-    return page_scene(rng, split) if is_print else shape_page(rng, split, lessons.most_rows)
+    kind = rng.random()
+    if kind < lessons.print_share:
+        return page_scene(rng, split)
+    kind -= lessons.print_share
+    if kind < lessons.drill_share:
+        return shapes_scene(rng, split, is_drill=True)
+    if kind < lessons.drill_share + lessons.located_share:
+        return shape_page(rng, split, LOCATED_ROWS, is_located=True)
+    return shape_page(rng, split, lessons.most_rows)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from demo.data.canvas import Canvas
-from demo.data.scene import CANVAS, Question, Scene
+from demo.data.scene import CANVAS, Question, Scene, box_text
 from demo.data.shape import KINDS, LARGEST, SMALLEST, Shape
 from demo.data.shapes import draw_shape, palette_of
 from demo.data.split import Split
 
-NAME = "what shapes are there?"
+NAME, LOCATE = "what shapes are there?", "what shapes are there, and where exactly?"
 FEWEST_ROWS, MOST_ROWS = 2, 5
 EMPTY = 0.35  # share of the places
 GAP = 3  # pixels between places
 DRIFT = 3  # pixels that a shape may lie higher or lower than its row
 
 
-def shape_page(rng: np.random.Generator, split: Split, most_rows: int = MOST_ROWS) -> Scene:
-    """Shapes row by row, some places left empty; the answer names them as one reads, from the top left."""
+def shape_page(
+    rng: np.random.Generator, split: Split, most_rows: int = MOST_ROWS, is_located: bool = False
+) -> Scene:
+    """Shapes row by row, some places left empty; the answer names them as one reads, from the top left, each with its
+    box where they are to be located."""
     paper, palette = palette_of(rng, split)
     canvas = Canvas(rng, paper)
     rows = int(rng.integers(FEWEST_ROWS, most_rows + 1))
@@ -32,8 +35,9 @@ def shape_page(rng: np.random.Generator, split: Split, most_rows: int = MOST_ROW
         left = column * place + GAP + int(rng.integers(max(1, free)))
         middle = free / 2 + float(rng.uniform(-DRIFT, DRIFT))
         top = row * place + GAP + round(min(max(0.0, middle), free))
-        draw_shape(canvas, Shape(kind, colour, (left, top, left + side, top + side)))
-        names.append(f"{colour} {kind}")
+        box = (left, top, left + side, top + side)
+        draw_shape(canvas, Shape(kind, colour, box))
+        names.append(f"{colour} {kind} {box_text(box)}" if is_located else f"{colour} {kind}")
     read = ", ".join(names)
-    question = Question("dialogue", NAME, read)
+    question = Question("dialogue", LOCATE if is_located else NAME, read)
     return Scene(canvas.finished(), "rows of shapes", read, tuple(canvas.marks), (question,))

@@ -12,6 +12,7 @@ from demo.data.scene import CANVAS, Question, Task, box_text
 from demo.data.shape import COLOURS, COVER, KINDS, Shape, Word
 
 CHINESE = 1 / 8  # of the questions
+ASKED = 2  # shapes of a picture whose colour, kind, corner or box is asked about
 CLEAR = 1.3  # one shape is larger than another only if both see it at a glance
 
 PHRASES: dict[str, tuple[Task, tuple[str, ...], str]] = {
@@ -146,16 +147,16 @@ class Asker:
         self.names = [names_of(shape, shapes) for shape in shapes]
         self.questions: dict[str, Question] = {}
 
-    def asked(self, counted: dict[Word, int]) -> tuple[Question, ...]:
+    def asked(self, counted: dict[Word, int], most: int = ASKED) -> tuple[Question, ...]:
         for things, count in counted.items():
             self.ask("count", Word(str(count), str(count)), it=things)
-        self.ask_looks("colour")
-        self.ask_looks("kind")
-        self.ask_corners(2)
+        self.ask_looks("colour", most)
+        self.ask_looks("kind", most)
+        self.ask_corners(most)
         self.ask_side()
         self.ask_most()
         self.ask_larger()
-        self.ask_boxes(2)
+        self.ask_boxes(most)
         return tuple(self.questions.values())
 
     def ask(self, phrase: str, answer: Word, **words: Word) -> None:
@@ -180,8 +181,8 @@ class Asker:
                 found.append((self.shapes[index], names[self.rng.integers(len(names))].word))
         return found
 
-    def ask_looks(self, look: str) -> None:
-        """Colour or kind of two shapes; where only one can be asked about, also whether it is this or that."""
+    def ask_looks(self, look: str, most: int) -> None:
+        """Colour or kind of some shapes; where only one can be asked about, also whether it is this or that."""
         plain, guess = ("colour", "coloured") if look == "colour" else ("shape", "shaped")
         every = (
             [colour_word(name) for name in COLOURS]
@@ -189,7 +190,7 @@ class Asker:
             else [kind_word(name) for name in KINDS]
         )
         named = self.named(look)
-        for shape, name in named[:2]:
+        for shape, name in named[:most]:
             self.ask(plain, self.look_of(shape, look), it=name)
         if len(named) == 1 or (named and self.rng.random() < 0.15):
             shape, name = named[-1]

@@ -27,13 +27,13 @@ from demo.data.shape import (
     Word,
     colours_key,
 )
-from demo.data.shape_questions import Asker, caption_of, kinds_of, things_of, words_of
+from demo.data.shape_questions import ASKED, Asker, caption_of, kinds_of, things_of, words_of
 from demo.data.split import Split, drawn, split_of
 
 
-def shapes_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """1 to 6 shapes. Of a training picture's colours every pair is a training pair; any other picture with
-    two colours or more starts, in the order of its marks, with two colours that are a pair of its split."""
+def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) -> Scene:
+    """1 to 6 shapes; a drill asks about each of them. Of a training picture's colours every pair is a training pair; any
+    other picture with two colours or more starts, in the order of its marks, with two colours that are a pair of its split."""
     paper, palette = palette_of(rng, split)
     if rng.random() < 0.5:
         colours, kinds, counted = counted_looks(rng, palette)
@@ -43,7 +43,7 @@ def shapes_scene(rng: np.random.Generator, split: Split) -> Scene:
     while len(asked) < FEWEST:  # six red circles of one size: somewhere else, one of them is the leftmost
         boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
         shapes = tuple(map(Shape, kinds, colours, boxes))
-        asked = Asker(rng, shapes).asked(counted)
+        asked = Asker(rng, shapes).asked(counted, len(shapes) if is_drill else ASKED)
     canvas = Canvas(rng, paper)
     for shape in shapes:
         draw_shape(canvas, shape)

@@ -52,11 +52,13 @@ PLANS = (
     Plan("stage1", 400, 8, 2e-3, 50),
     Plan("stage2", 900, 8, 1e-3, 100),
     Plan("stage3", 6000, 6, 1e-3, 250),
+    Plan("scenes", 7000, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),
     "stage2": ("siglip", "sam", "text", "stage1"),
     "stage3": ("siglip", "sam", "text", "stage1", "stage2"),
+    "scenes": ("siglip", "sam", "text", "stage1", "stage2", "stage3"),
 }
 LEARNS: dict[str, tuple[Role, ...]] = {
     "siglip": ("vision_low",),
@@ -65,6 +67,7 @@ LEARNS: dict[str, tuple[Role, ...]] = {
     "stage1": ("adaptor",),
     "stage2": ("adaptor", "embed", "decoder"),
     "stage3": ("vision_low", "adaptor", "embed", "decoder"),
+    "scenes": ("vision_low", "adaptor", "embed", "decoder"),
 }
 HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(

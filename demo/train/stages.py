@@ -84,7 +84,9 @@ class StageTask:
         conversations: list[Conversation] = []
         pictures: list[Pixels] = []
         spec = self.learner.spec
-        for index in range(step * count, (step + 1) * count):
+        is_training = split == "train"
+        first = step * count + (self.diet.first if is_training else 0)
+        for index in range(first, first + count):
             if rng.random() < language:
                 kinds = PICTURED if rng.random() < 0.5 else ("dialogue",)
                 scene = scene_of(self.seed, split, index, kinds)
@@ -94,10 +96,10 @@ class StageTask:
                 scene = (
                     lesson_scene(rng_from_name(self.seed, split, "page", index), split, lessons)
                     if is_page
-                    else scene_of(self.seed, split, index, SHARES)
+                    else scene_of(self.seed, split, index, self.diet.makers if is_training else SHARES)
                 )
                 is_describing = bool(rng.random() < describing)
-                conversations.append(self.writer.about_picture(scene, rng, MOST_QUESTIONS, is_describing))
+                conversations.append(self.writer.about_picture(scene, rng, self.diet.most, is_describing))
                 pictures.append(pixels_of(scene, spec.preprocess))
         return batch_from(conversations, pictures, spec.high is not None)
 
@@ -112,18 +114,6 @@ class Mixture:
         if step >= self.warm_up:
             return self.final
         return 1.0 - (1.0 - self.final) * step / self.warm_up
-
-
-@dataclass(frozen=True)
-class Diet:
-    """What a stage learns from: the share of language; of pictures, those that are pages to be read aloud, and those that
-    are described; and how much tokens around the answers count where there is no picture."""
-
-    language: Mixture
-    reading: Mixture
-    describing: float = 0.0
-    around: float = 0.0
-    lessons: Lessons = USUAL
 
 
 # Makers take turns; shapes and codes hold several of the tasks each.
@@ -143,3 +133,20 @@ SHARES = (
     "clocks",
     "price_tags",
 )
+# Half of them shapes, whose questions are the most and the slowest to be learnt.
+SHAPES_MOSTLY = tuple(name for other in SHARES if other != "shapes" for name in ("shapes", other))
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a stage learns from: the share of language; of pictures, those that are pages to be read aloud, and those that
+    are described; and how much tokens around the answers count where there is no picture."""
+
+    language: Mixture
+    reading: Mixture
+    describing: float = 0.0
+    around: float = 0.0
+    lessons: Lessons = USUAL
+    makers: tuple[str, ...] = SHARES
+    most: int = MOST_QUESTIONS
+    first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it

@@ -19,7 +19,7 @@ from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
 from demo.train.plot import plot_log
 from demo.train.recipe import APART, LEARNS, STAGE3_LANGUAGE, Recipe
-from demo.train.stages import Diet, Mixture, StageTask
+from demo.train.stages import SHAPES_MOSTLY, Diet, Mixture, StageTask
 from demo.train.state import State, load_state, locked
 from demo.train.towers import SamTask, SiglipTask, TextTask
 from demo.trained_checkpoint import write_trained_checkpoint
@@ -145,6 +145,15 @@ class Trainer:
                 Mixture(STAGE3_LANGUAGE, 0),
                 Mixture(0.1, round(plan.steps * SHAPES_FIRST)),
                 lessons=Lessons(print_share=0.15, most_rows=7),
+            ),
+            # Stage 3 goes on, with fresh pictures that are mostly scenes of shapes, and with lessons on where they lie.
+            "scenes": Diet(
+                Mixture(STAGE3_LANGUAGE, 0),
+                Mixture(0.35, round(plan.steps * SHAPES_FIRST)),
+                lessons=Lessons(print_share=0.1, drill_share=0.35, located_share=0.45, most_rows=7),
+                makers=SHAPES_MOSTLY,
+                most=16,
+                first=1_000_000,
             ),
         }
         return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diets[stage])

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.errors import EdgeVLError
@@ -24,14 +25,17 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 def main() -> None:
-    """Leaves stdout to the outcome alone: the library's own prints go to stderr."""
+    answer(lambda question: outcome_of(record_from_json(BuildRequest, question, "the build request")))
+
+
+def answer(reply: Callable[[object], object]) -> None:
+    """One record for one question. Leaves stdout to it alone: the library's own prints go to stderr."""
     become_expendable()
     answers = os.dup(1)
     os.dup2(2, 1)
-    request = record_from_json(BuildRequest, json.loads(sys.stdin.buffer.read()), "the build request")
-    outcome = json.dumps(json_from_record(outcome_of(request))).encode()
+    told = json.dumps(json_from_record(reply(json.loads(sys.stdin.buffer.read())))).encode()
     with os.fdopen(answers, "wb") as channel:
-        channel.write(outcome)
+        channel.write(told)
 
 
 def become_expendable() -> None:

@@ -11,6 +11,8 @@ from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.spec import ModelSpec, Role
 from export.engines.compiler import build_engine
+from export.engines.cuda import has_driver
+from export.engines.inspection import report_from_device
 from export.engines.inspector import PlanReport, report_from_plan
 from export.engines.library import EngineName
 from export.engines.request import BuildReport, BuildRequest
@@ -21,18 +23,22 @@ PLAN_SUFFIX = ".plan"
 
 @dataclass(frozen=True)
 class Compiled:
-    """One engine: what its build cost, and what is in it."""
+    """One engine: what its build cost, and what is in it: by the plan's own listing, and on a machine with a GPU by
+    the engine made of it as well."""
 
     role: Role
     dialect: Dialect
     name: str
     build: BuildReport
     plan: PlanReport
+    engine: PlanReport | None
 
     def has_fused_attention(self, spec: ModelSpec) -> bool:
         """Whether every attention layer became one kernel, in every profile."""
         wanted = attention_layers(self.role, spec)
-        return all(profile.fused_attention() == wanted for profile in self.plan.profiles)
+        reports = [self.plan] if self.engine is None else [self.plan, self.engine]
+        profiles = [profile for report in reports for profile in report.profiles]
+        return all(profile.fused_attention() == wanted for profile in profiles)
 
 
 def attention_layers(role: Role, spec: ModelSpec) -> int:
@@ -59,4 +65,5 @@ def compiled_engine(
     plan = folder / f"{shape.name}{PLAN_SUFFIX}"
     request = BuildRequest(entry.role, engine, str(bundle.path_of(entry)), str(plan), shape.profiles)
     build = build_engine(request)
-    return Compiled(entry.role, entry.dialect, shape.name, build, report_from_plan(plan))
+    seen = report_from_device(plan, engine) if has_driver() else None
+    return Compiled(entry.role, entry.dialect, shape.name, build, report_from_plan(plan), seen)

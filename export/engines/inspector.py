@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,16 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import EdgeVLError
+from export.engines.kernels import PLAN_PRODUCTS, QUANTISED, ProductKind, attention_counts
 from export.engines.listing import Listing, ListingError, Operation, listings_in
+from export.engines.planfile import opened_plan
 
-ATTENTION = re.compile(r"_?(gemm|gemv|fused)\w*_mha\w*")
-PRODUCTS: dict[str, Literal["matmul", "convolution"]] = {
-    "fully_connected": "matmul",
-    "corrltn": "convolution",
-}
+Source = Literal["plan", "engine"]
+
+UNLISTED = "unlisted"  # an operand that the source does not show
 ON_DEVICE = {"runtime_fusion", "runtime_function"}  # compiled there, from a listing of their own
-KERNELS = {*PRODUCTS, *ON_DEVICE, "function"}
-QUANTISED = {"int4", "int8", "fp4", "fp8"}
+KERNELS = {*PLAN_PRODUCTS, *ON_DEVICE, "function"}
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,10 @@ class Product:
     """A matrix product or convolution: the types its operands are stored in, the ONNX nodes it computes.
 
     `is_compiled_on_device` ones are fused with what stands around them, such as the unpacking of 4-bit weights.
+    The type of an operand that an engine does not show is "unlisted".
     """
 
-    kind: Literal["matmul", "convolution"]
+    kind: ProductKind
     left: str
     right: str
     layers: tuple[str, ...]
@@ -40,10 +38,17 @@ class Product:
     def types(self) -> str:
         return f"{self.left} x {self.right}"
 
+    def is_left_in(self, kind: str) -> bool | None:
+        """Whether both operands are of this type; None where those that are listed leave it open."""
+        known = {self.left, self.right} - {UNLISTED}
+        if known - {kind}:
+            return False
+        return None if UNLISTED in (self.left, self.right) else True
+
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """One profile of a plan. Whatever the plan does not tell is None, never an empty count.
+    """One profile of a plan. Whatever the source does not tell is None, never an empty count.
 
     `attention` counts fused attention kernels by name; `constant_bytes` adds up constants by type: weights that
     profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind. `in_place` are the
@@ -66,10 +71,13 @@ class ProfileReport:
         return dict(sorted(Counter(product.types for product in self.products).items()))
 
     def layers_left_in(self, kind: str) -> tuple[str, ...] | None:
-        """ONNX nodes whose product has both operands in this type: "float", "half", "bf16"."""
-        if self.products is None:
+        """ONNX nodes whose product has both operands in this type: "float", "half", "bf16".
+
+        None where a single product leaves it open: a list that may lack a node is none.
+        """
+        if self.products is None or any(product.is_left_in(kind) is None for product in self.products):
             return None
-        left = [product for product in self.products if product.left == product.right == kind]
+        left = [product for product in self.products if product.is_left_in(kind)]
         return tuple(layer for product in left for layer in product.layers)
 
     def fused_attention(self) -> int | None:
@@ -78,10 +86,11 @@ class ProfileReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan by profile."""
+    """A plan by profile. `source` says what was read: the plan's own listing, or the engine made of it on a GPU."""
 
     plan_bytes: int
     profiles: tuple[ProfileReport, ...]
+    source: Source
 
 
 def report_from_plan(path: Path) -> PlanReport:
@@ -90,17 +99,14 @@ def report_from_plan(path: Path) -> PlanReport:
     EVL-PLAN-LISTING where the file has no listings, or none of the kind we know: other versions write others.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with opened_plan(path) as data:
             plan_bytes, parts = len(data), parts_from(listings_in(data))
         reports = [profile_report(index, parts) for index in sorted({main.profile for main, _ in parts})]
-    except OSError as fault:
-        fix = "check the path and its permissions"
-        raise EdgeVLError("EVL-FILE", f"{path} cannot be read", f"{fault.strerror}", fix) from fault
     except (ListingError, ValueError) as fault:  # an empty file cannot be mapped: ValueError
         raise listing_error(path, str(fault)) from fault
     if not reports:
         raise listing_error(path, "there is none in the file")
-    return PlanReport(plan_bytes, tuple(reports))
+    return PlanReport(plan_bytes, tuple(reports), "plan")
 
 
 def listing_error(path: Path, why: str) -> EdgeVLError:
@@ -133,11 +139,10 @@ def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
             constants[tensor.type] += tensor.constant_bytes
     operations = [operation for main, _ in parts for operation in main.operations]
     names = [operation.name for operation in operations if operation.kind == "function"]
-    attention = Counter(name for name in names if ATTENTION.fullmatch(name))
     return ProfileReport(
         index=index,
         accelerators=tuple(sorted({each for main, _ in parts for each in main.accelerators})),
-        attention=dict(sorted(attention.items())),
+        attention=attention_counts(names),
         products=tuple(product for part in parts for product in products_of(part)),
         constant_bytes={kind: size for kind, size in sorted(constants.items()) if size},
         # How the memory of several parts is shared, the listing does not tell.
@@ -153,14 +158,14 @@ def products_of(part: Part) -> Iterator[Product]:
     if numbers != set(range(len(fusions))):
         raise ListingError(f"a part has {len(fusions)} listings of fusions and speaks of {len(numbers)}")
     for operation in main.operations:
-        if operation.kind in PRODUCTS:
+        if operation.kind in PLAN_PRODUCTS:
             yield product_from(main, operation, operation.layers, is_compiled_on_device=False)
         elif operation.kind in ON_DEVICE and operation.binary is not None:
             yield from fused_products(operation, fusions[operation.binary])
 
 
 def fused_products(fusion: Operation, listing: Listing) -> Iterator[Product]:
-    inner = [operation for operation in listing.operations if operation.kind in PRODUCTS]
+    inner = [operation for operation in listing.operations if operation.kind in PLAN_PRODUCTS]
     for operation in inner:
         # The outer line also names what is fused with the product; with two of them it cannot tell which.
         layers = fusion.layers if len(inner) == 1 else operation.layers
@@ -176,7 +181,7 @@ def product_from(
         stored_type(listing, name) if is_compiled_on_device else listing.type_of(name)
         for name in operation.inputs[:2]
     )
-    return Product(PRODUCTS[operation.kind], left, right, layers, is_compiled_on_device)
+    return Product(PLAN_PRODUCTS[operation.kind], left, right, layers, is_compiled_on_device)
 
 
 def stored_type(listing: Listing, name: str) -> str:
@@ -188,6 +193,6 @@ def stored_type(listing: Listing, name: str) -> str:
 def source_types(listing: Listing, name: str) -> set[str]:
     """Of everything that the tensor is made from within the fusion, back to its inputs or to another product."""
     makers = [operation for operation in listing.operations if name in operation.outputs]
-    if not makers or any(maker.kind in PRODUCTS for maker in makers):
+    if not makers or any(maker.kind in PLAN_PRODUCTS for maker in makers):
         return {listing.type_of(name)}
     return {kind for maker in makers for source in maker.inputs for kind in source_types(listing, source)}

@@ -1,10 +1,15 @@
-"""A plan on its way to the disk, piece by piece where the library can."""
+"""A plan on its way to the disk, piece by piece where the library can, and back from it page by page."""
 
 from __future__ import annotations
 
 import errno
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from edge_runtime.errors import EdgeVLError
 
 
 class WriteRefusedError(Exception):
@@ -13,6 +18,22 @@ class WriteRefusedError(Exception):
     def __init__(self, fault: OSError) -> None:
         super().__init__(str(fault))
         self.number = fault.errno or errno.EIO
+
+
+@contextmanager
+def opened_plan(path: Path) -> Iterator[mmap.mmap]:
+    """The plan's bytes, read as they are used: a decoder's fill the memory of a board. EVL-FILE.
+
+    An empty file cannot be mapped: ValueError.
+    """
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as fault:
+        fix = "check the path and its permissions"
+        raise EdgeVLError("EVL-FILE", f"{path} cannot be read", f"{fault.strerror}", fix) from fault
+    with data:
+        yield data
 
 
 def write_plan(module: Any, builder: Any, network: Any, config: Any, path: Path) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from demo.data.lessons import Lessons, lesson_scene
 from demo.data.pages import READ
 from demo.data.placing import apart
-from demo.data.scene import CANVAS, Scene
+from demo.data.scene import CANVAS, Scene, box_text
 from demo.data.shape import colours_key
-from demo.data.shape_pages import NAME, shape_page
+from demo.data.shape_pages import LOCATE, NAME, shape_page
+from demo.data.shape_questions import ASKED
+from demo.data.shapes import shapes_scene
 from demo.data.split import Split, rng_from_name, split_of
 from tests.demo.printed_lines import SPLITS, made
 
@@ -74,8 +78,38 @@ def test_more_rows_hold_more_and_smaller_shapes_that_still_lie_apart() -> None:
         assert all(apart(one, other) for index, one in enumerate(boxes) for other in boxes[:index])
 
 
-@pytest.mark.parametrize(("share", "wanted"), [(1.0, {READ}), (0.0, {NAME})])
-def test_lessons_may_be_of_one_kind(share: float, wanted: set[str]) -> None:
-    lessons = Lessons(print_share=share)
+def test_where_shapes_are_to_be_located_each_name_is_followed_by_its_box() -> None:
+    for index in range(20):
+        scene = shape_page(rng_from_name(7, "located", index), "train", 3, is_located=True)
+        (question,) = scene.questions
+        assert question.text == LOCATE
+        assert question.answer == ", ".join(f"{mark.label} {box_text(mark.box)}" for mark in scene.marks)
+
+
+def test_a_drill_asks_about_more_shapes_than_a_usual_picture() -> None:
+    drills = [
+        lesson_scene(rng_from_name(7, "drill", index), "train", Lessons(print_share=0, drill_share=1))
+        for index in range(20)
+    ]
+    usual = made(shapes_scene, "train", 20)
+    tasks = [
+        Counter(question.task for scene in scenes for question in scene.questions)
+        for scenes in (drills, usual)
+    ]
+    assert all(tasks[0][task] > tasks[1][task] for task in ("colour", "shape", "box", "place"))
+    boxes = [question for scene in usual for question in scene.questions if question.task == "box"]
+    assert len(boxes) <= ASKED * len(usual)
+
+
+@pytest.mark.parametrize(
+    ("lessons", "wanted"),
+    [
+        (Lessons(print_share=1), {READ}),
+        (Lessons(print_share=0), {NAME}),
+        (Lessons(print_share=0, located_share=1), {LOCATE}),
+        (Lessons(print_share=0.3, located_share=0.7), {READ, LOCATE}),
+    ],
+)
+def test_lessons_are_of_the_kinds_that_their_shares_say(lessons: Lessons, wanted: set[str]) -> None:
     scenes = [lesson_scene(rng_from_name(7, "kind", index), "train", lessons) for index in range(10)]
     assert {scene.questions[0].text for scene in scenes} == wanted

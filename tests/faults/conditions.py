@@ -8,10 +8,13 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from edge_vl import cli
+from edge_vl.terminal import Terminal
+from tests.faults.forge import STOPPING
 from tests.faults.state import digest_of
 
 MUCH = 1 << 50
@@ -54,9 +57,16 @@ def home(folder: str) -> None:
 
 
 def default_signals(_: object) -> None:
-    """As a shell leaves them."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """As a shell leaves them. The forge holds back those that come before the command has begun."""
+    for number in STOPPING:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    told_status = cli.told_status
+
+    def begun(arguments: Sequence[str], terminal: Terminal, is_json: bool) -> int:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        return told_status(arguments, terminal, is_json)
+
+    cli.told_status = begun
 
 
 def signal_at_the_end(number: int) -> None:

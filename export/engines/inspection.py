@@ -1,0 +1,83 @@
+"""A plan made into an engine on this machine's GPU and looked into there, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.errors import MachineFault, one_line
+from edge_runtime.record import json_from_record, record_from_json
+from export.engines.compiler import Ending, environment, watched
+from export.engines.engine_inspector import WITHOUT_GPU
+from export.engines.failures import signal_name
+from export.engines.inspector import PlanReport
+from export.engines.library import EngineName
+from export.engines.request import Failure, error_from_failure
+
+CHILD = (sys.executable, "-m", "export.engines.inspection_child")
+
+
+@dataclass(frozen=True)
+class InspectionRequest:
+    """One plan, for the library that it was built with."""
+
+    plan: str
+    engine: EngineName
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What became of it: a report, a failure, or neither where no device answered."""
+
+    report: PlanReport | None = None
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if self.report is not None and self.failure is not None:
+            raise ValueError("an inspection that failed has no report")
+
+
+def report_from_device(path: Path, engine: EngineName, command: Sequence[str] = CHILD) -> PlanReport | None:
+    """The rows that the plan's own listing has, told by the engine; None where no device answers.
+
+    EVL-FILE, EVL-ENGINE-* and, where the process that asks dies, EVL-INSPECT-CRASH.
+    """
+    request = InspectionRequest(str(path.absolute()), engine)
+    ending = ending_of_inspection(request, command)
+    if ending.status != 0 or not ending.stdout:
+        raise crash_error(path, ending)
+    inspection = record_from_json(Inspection, json.loads(ending.stdout), "the inspector's answer")
+    if inspection.failure is not None:
+        raise error_from_failure(inspection.failure)
+    return inspection.report
+
+
+def ending_of_inspection(request: InspectionRequest, command: Sequence[str]) -> Ending:
+    pipe = subprocess.PIPE
+    # An empty folder, so that no file of the user's is taken for a module.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
+        ) as process,
+    ):
+        try:
+            return watched(process, json.dumps(json_from_record(request)).encode(), None)
+        finally:
+            process.kill()
+
+
+def crash_error(path: Path, ending: Ending) -> MachineFault:
+    last = next((line for line in reversed(ending.stderr.splitlines()) if line.strip()), "it said nothing")
+    how = signal_name(-ending.status) if ending.status < 0 else f"status {ending.status} and no answer"
+    why = one_line(f"its process was ended by {how} at {ending.peak.held_mib:.0f} MiB: {last}")
+    what = f"looking into {path.name} on the GPU crashed"
+    return MachineFault(
+        "EVL-INSPECT-CRASH", what, why, f"close other programs and try again, or {WITHOUT_GPU}"
+    )
