@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +22,11 @@ class Likeness:
 
     sample: str
     tokens: int
-    kl: float  # mean of KL(float || quantised) in nats
+    kl: float  # mean of KL(float || quantised) in nats; infinite where the quantised model is broken
     top1: float  # share of places where the likeliest token is the same
     agreed: int  # greedy tokens until the first that differs
+    kl_at: tuple[float, ...] = ()  # at each place, to as many digits as a picture shows
+    differs_at: tuple[int, ...] = ()  # places where the likeliest token is another
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,16 @@ def agreement_of(
 
 
 def likeness_of(name: str, ids: Ids, wanted: Logits, found: Logits) -> Likeness:
+    if not np.isfinite(found).all():
+        return Likeness(name, len(ids), math.inf, 0.0, 0)
     is_same = found.argmax(axis=-1) == wanted.argmax(axis=-1)
     parted = np.flatnonzero(~is_same)
     expected = log_softmax(wanted)
     divergence = (np.exp(expected) * (expected - log_softmax(found))).sum(axis=-1)
     agreed = int(parted[0]) if parted.size else len(ids)
-    return Likeness(name, len(ids), float(divergence.mean()), float(is_same.mean()), agreed)
+    kl, top1 = float(divergence.mean()), float(is_same.mean())
+    kl_at = tuple(float(f"{each:.3g}") for each in divergence)
+    return Likeness(name, len(ids), kl, top1, agreed, kl_at, tuple(parted.tolist()))
 
 
 def log_softmax(logits: Logits) -> npt.NDArray[np.float64]:

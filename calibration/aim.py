@@ -8,17 +8,26 @@ from pathlib import Path
 
 from calibration.answers import Answers
 from calibration.budget import Budget, Choice, chosen_mix
+from calibration.cache import DIALECTS, PAST
 from calibration.evaluation import Evaluation, Exam, kept_evaluation
-from calibration.ladder import Mix, fixed_bytes, matrices_of
+from calibration.ladder import (
+    NODE_BYTES,
+    Mix,
+    decisions_below_float,
+    fixed_bytes,
+    ladder_from,
+    matrices_of,
+)
 from calibration.plan import Plan
 from calibration.planner import Subject
+from calibration.recipe import Recipe
 from calibration.rehearsal import Rehearsal, Sitting, bundle_in_one_dialect
 from calibration.sensitivity import Sensitivity, sensitivity_of
 from calibration.trial import Trial
 from calibration.writer import BundleWriter
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import Calibration
+from edge_runtime.manifest import Calibration, GraphEntry
 from edge_runtime.progress import silent
 
 
@@ -38,7 +47,7 @@ class Aim:
 
     @property
     def has_budget(self) -> bool:
-        return any(each is not None for each in asdict(self.budget).values())
+        return self.budget.is_given
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +64,8 @@ class Kept:
         return {
             "asked": {name: value for name, value in asked.items() if value is not None},
             "layers_lifted": self.choice.lifts,
+            "tries": self.choice.tries,
+            "bytes_at_most": self.choice.bytes,
             "measured": None if measured is None else asdict(measured),
             "alone": self.sensitivity.to_json(),
         }
@@ -86,16 +97,46 @@ def kept_plan(
     rehearsal = Rehearsal(
         write, subject.dialect, answers, sitting, subject.threads, subject.desk, subject.progress
     )
-    fixed = fixed_bytes(bundle, matrices, ladders) - table_bytes_saved(subject)
+    fixed = fixed_bytes(bundle, matrices, ladders) + bytes_beside(bundle, subject.recipe)
     choice = chosen_mix(plan.decisions, ladders, aim.budget, fixed, rehearsal, subject.progress)
     return Kept(replace(plan, decisions=choice.mix), found, choice)
 
 
-def table_bytes_saved(subject: Subject) -> int:
-    """By a table of bytes, which stands beside the layers that a budget decides about."""
-    if subject.recipe.embedding != "int8":
+def least_bytes(bundle: Bundle, recipe: Recipe) -> int:
+    """Of the whole bundle with every layer as small as the recipe asks for, rounded up as budgets round."""
+    matrices = matrices_of(bundle)
+    ladders = [
+        ladder_from(role, name, layers[name], dict.fromkeys(decisions_below_float(asked), 0.0))
+        for role, layers in matrices.items()
+        for name, asked in recipe.decisions(role, layers, dict.fromkeys(layers, 1.0)).items()
+    ]
+    least = sum(each.rungs[0].bytes for each in ladders)
+    return least + fixed_bytes(bundle, matrices, ladders) + bytes_beside(bundle, recipe)
+
+
+def bytes_beside(bundle: Bundle, recipe: Recipe) -> int:
+    """What a table of bytes saves, and what the scales of such a cache take: budgets decide about neither."""
+    return cache_bytes(bundle, recipe) - table_bytes_saved(bundle, recipe)
+
+
+def table_bytes_saved(bundle: Bundle, recipe: Recipe) -> int:
+    if recipe.embedding != "int8":
         return 0
-    table = subject.bundle.manifest.embedding
+    table = bundle.manifest.embedding
     before = sum(table.sizes.values())
     scale_bytes = before // (table.rows * table.width)
     return before - table.rows * (table.width + scale_bytes)
+
+
+def cache_bytes(bundle: Bundle, recipe: Recipe) -> int:
+    """Scales in fp32, one for each channel, and what names them."""
+    if recipe.kv != "int8":
+        return 0
+    decoder = bundle.spec.decoder
+    ports = sum(port.name.startswith(PAST) for each in carriers_in(bundle) for port in each.inputs)
+    return ports * (4 * decoder.kv_heads * decoder.head_dim + NODE_BYTES)
+
+
+def carriers_in(bundle: Bundle) -> list[GraphEntry]:
+    """The decoders whose cache can hold bytes."""
+    return [each for each in bundle.manifest.graphs if each.role == "decoder" and each.dialect in DIALECTS]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from calibration.blocks import Floats, Weight, quantised_from_weight
+from calibration.blocks import Floats, Weight, covered_from_weight, quantised_from_weight
 from calibration.datafiles import array_of
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
 from calibration.desk import Desk
@@ -18,6 +18,7 @@ from calibration.layer import Layer, layers_from_graph
 from calibration.migration import balanced, raised
 from calibration.moments import Moments
 from calibration.pairs import Pair
+from calibration.quantgraph import Quantise
 from edge_runtime.progress import Progress
 
 EXPONENTS = 20
@@ -34,7 +35,7 @@ class Reader:
 
 
 class AwqSearch:
-    """Finds factors for the pairs whose readers become 4-bit weights. What it found is laid on the desk."""
+    """Finds factors for the pairs with readers that become 4-bit weights, and none 8-bit products. What it found is laid on the desk."""
 
     def __init__(self, path: Path, decisions: Mapping[str, Decision], moments: Moments, desk: Desk) -> None:
         self._layers = layers_from_graph(ir.load(path).graph)
@@ -46,7 +47,7 @@ class AwqSearch:
         for done, pair in enumerate(wanted):
             progress("scaling weights", done, len(wanted))
             readers = [reader for each in self._layers for reader in self._reader(pair, each)]
-            if any(isinstance(reader.how, Int4) for reader in readers):
+            if is_worth_scaling(readers):
                 factors = self._kept_factors(pair, readers)
                 if (factors != 1).any():
                     found[pair] = factors
@@ -72,6 +73,13 @@ class AwqSearch:
         return factors
 
 
+def is_worth_scaling(readers: Iterable[Reader]) -> bool:
+    """Where 4 bits are. Steps of 8-bit products were measured on inputs as they are, so these inputs stay so."""
+    kinds = [reader.how for reader in readers]
+    has_products = any(isinstance(how, Int8) and how.activation_scale is not None for how in kinds)
+    return not has_products and any(isinstance(how, Int4) for how in kinds)
+
+
 def awq_factors(readers: Iterable[Reader], second_moment: Floats) -> Floats:
     """What the readers' rows are multiplied with before they are rounded to nearest, all one where nothing helps.
 
@@ -80,12 +88,11 @@ def awq_factors(readers: Iterable[Reader], second_moment: Floats) -> Floats:
     """
     every = list(readers)
     rms = raised(np.sqrt(np.maximum(second_moment.diagonal(), 0)))
-    tried = [thinned(reader) for reader in every]
-    plain = np.ones_like(rms)
-    choices = [plain, *(balanced(rms ** np.float32(step / EXPONENTS)) for step in range(1, EXPONENTS + 1))]
+    tried, plain = [thinned(reader) for reader in every], np.ones_like(rms)
+    choices = [balanced(rms ** np.float32(step / EXPONENTS)) for step in range(1, EXPONENTS + 1)]
     best = choices[int(np.argmin([lost_with(tried, each, second_moment) for each in choices]))]
-    is_better = lost_with(every, best, second_moment) < lost_with(every, plain, second_moment)
-    return best if is_better else plain
+    to_nearest = lost_with(every, plain, second_moment, quantised_from_weight)
+    return best if lost_with(every, best, second_moment) < to_nearest else plain
 
 
 def thinned(reader: Reader) -> Reader:
@@ -94,17 +101,20 @@ def thinned(reader: Reader) -> Reader:
     return Reader(reader.name, np.ascontiguousarray(reader.weight[:, ::step]), reader.how)
 
 
-def lost_with(readers: Iterable[Reader], factors: Floats, second_moment: Floats) -> float:
+def lost_with(
+    readers: Iterable[Reader],
+    factors: Floats,
+    second_moment: Floats,
+    quantise: Quantise = covered_from_weight,
+) -> float:
     """The squared error of all outputs together, over the inputs whose moments these are."""
-    return sum(output_error(reader, factors, second_moment) for reader in readers)
+    return sum(output_error(reader, factors, second_moment, quantise) for reader in readers)
 
 
-def output_error(reader: Reader, factors: Floats, second_moment: Floats) -> float:
+def output_error(reader: Reader, factors: Floats, second_moment: Floats, quantise: Quantise) -> float:
     rows, columns = reader.weight.shape
     wide = reader.weight.astype(np.float32)
-    quantised = quantised_from_weight(
-        reader.name, (wide * factors[:, None]).astype(reader.weight.dtype), reader.how
-    )
+    quantised = quantise(reader.name, (wide * factors[:, None]).astype(reader.weight.dtype), reader.how)
     scales = quantised.scales.astype(np.float32).reshape(-1, 1, columns)
     stored = quantised.integers.astype(np.float32).reshape(scales.shape[0], -1, columns) * scales
     wide -= stored.reshape(rows, columns) / factors[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,15 @@ Weight = npt.NDArray[np.floating[Any]]  # (K, N), fp16 or fp32
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int8]
 
-# With these a step is as narrow as it can be while no weight is further than half a step from an integer:
+# With these the widest step is as narrow as it can be while no weight is further than half a step from an integer:
 # 0.65 to 0.95 dB better than absmax/7 on normal, Laplace and t(5) weights, in blocks of 32 and of 128.
 INT4_LOWEST, INT4_HIGHEST = -8, 7
 INT4_REACH_BELOW, INT4_REACH_ABOVE = 8.5, 7.5
+
+# A narrower step cuts what lies furthest out and rounds all else more finely. Where each block takes the best of
+# these, normal weights gain another 0.3 dB in blocks of 128 and 0.04 dB in blocks of 32. Whole columns in 8 bits
+# would gain nothing: they have steps enough, and one value cut costs more than all others gain.
+INT4_SHARES = (0.92, 0.84)  # of the widest step
 
 CHUNK_ELEMENTS = 1 << 20  # what is held as fp32 at a time
 
@@ -61,20 +66,69 @@ def quantised_from_weight(name: str, weight: Weight, how: Int4 | Int8) -> Quanti
     return int8_from_weight(name, weight)
 
 
-def int4_from_weight(name: str, weight: Weight, block: int) -> Quantised:
+def covered_from_weight(name: str, weight: Weight, how: Int4 | Int8) -> Quantised:
+    """As `quantised_from_weight`, but that no weight is cut.
+
+    For weights of which some matter more than others, as rows do that AWQ made larger: what is cut is the largest.
+    """
+    if isinstance(how, Int4):
+        return int4_from_weight(name, weight, how.block, shares=())
+    return int8_from_weight(name, weight)
+
+
+def int4_from_weight(
+    name: str, weight: Weight, block: int, shares: Sequence[float] = INT4_SHARES
+) -> Quantised:
     rows, columns = weight.shape
     assert rows % block == 0, f"{name}: {rows} rows in blocks of {block}"
     integers = np.empty((rows, columns), np.int8)
     scales = np.empty((rows // block, columns), weight.dtype)
     for part in row_chunks(rows, columns, block):
         blocks = weight[part].astype(np.float32).reshape(-1, block, columns)
-        low, high = extremes(name, blocks, axis=1)
-        steps = np.maximum(high / INT4_REACH_ABOVE, low / -INT4_REACH_BELOW)
-        found = scales_from_steps(steps, weight.dtype, -INT4_LOWEST)
+        found = int4_scales(name, blocks, weight.dtype, shares)
         scales[part.start // block : part.stop // block] = found
         rounded = rounded_in_place(blocks, found[:, None], INT4_LOWEST, INT4_HIGHEST)
         integers[part] = rounded.reshape(-1, columns)
     return Quantised(4, integers, scales)
+
+
+def int4_scales(name: str, blocks: Floats, dtype: np.dtype[Any], shares: Sequence[float]) -> Weight:
+    """Of (B, block, N), for each block and column the scale that loses least, (B, N); the widest of those that lose the same.
+
+    `shares` of the widest step, below one and falling, are tried besides it; with none of them nothing is cut. `name`
+    is the layer's, as above. Each column is looked at by itself, in sums whose order is fixed: neighbours and the size
+    of a chunk change nothing.
+    """
+    low, high = extremes(name, blocks, axis=1)
+    steps = np.maximum(high / INT4_REACH_ABOVE, low / -INT4_REACH_BELOW)
+    widest = found = scales_from_steps(steps, dtype, -INT4_LOWEST)
+    if not shares:
+        return widest
+    least = squared_errors(blocks, widest)
+    for share in shares:
+        tried = scales_from_steps(steps * np.float32(share), dtype, -INT4_LOWEST)
+        # Errors are counted in steps: so weights of any size can be squared in fp32.
+        ratio = tried.astype(np.float32) / widest.astype(np.float32)
+        lost = squared_errors(blocks, tried) * (ratio * ratio)
+        found, least = np.where(lost < least, tried, found), np.minimum(lost, least)
+    return found
+
+
+def squared_errors(blocks: Floats, scales: Weight) -> Floats:
+    """Of (B, block, N) rounded with the scales (B, N), the sums over the block, (B, N), in squared steps."""
+    errors = blocks / scales.astype(np.float32)[:, None]
+    nearest = np.rint(errors)
+    np.clip(nearest, INT4_LOWEST, INT4_HIGHEST, out=nearest)
+    errors -= nearest
+    errors *= errors
+    left = errors.shape[1]
+    assert left.bit_count() == 1, "blocks can be halved down to one row"
+    # Numpy's own sum goes by the array's layout, so it is not the same for a part of the columns.
+    while left > 1:
+        left //= 2
+        errors[:, :left] += errors[:, left : 2 * left]
+    found: Floats = errors[:, 0].copy()
+    return found
 
 
 def int8_from_weight(name: str, weight: Weight) -> Quantised:

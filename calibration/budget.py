@@ -43,6 +43,10 @@ class Budget:
                 raise EdgeVLError(CODE, what, why, "give what may be lost, or what there is room for")
 
     @property
+    def is_given(self) -> bool:
+        return self.is_measured or self.mib is not None
+
+    @property
     def is_measured(self) -> bool:
         return self.kl is not None or self.accuracy is not None
 
@@ -81,6 +85,7 @@ class Choice:
     bytes: int
     lifts: int
     measured: Measured | None
+    tries: int = 0  # whole mixes that were measured
 
 
 def chosen_mix(
@@ -140,14 +145,24 @@ class Climb:
             return len(self.lifts)
         fitting = [count for count in range(len(self)) if self.bytes(count) <= mib * MIB]
         if not fitting:
-            least = self.bytes(0) / MIB
-            what = f"no mix fits {mib:g} MiB"
-            why = f"with every layer as small as was asked for the bundle takes {least:.2f} MiB"
-            raise EdgeVLError(CODE, what, why, f"give --budget-mib {math.ceil(least)}, or ask for fewer bits")
+            raise least_error(self.bytes(0), mib)
         return fitting[-1]
 
-    def choice(self, count: int, measured: Measured | None) -> Choice:
-        return Choice(self.mix(count), self.bytes(count), count, measured)
+    def choice(self, count: int, measured: Measured | None, tries: int = 0) -> Choice:
+        return Choice(self.mix(count), self.bytes(count), count, measured, tries)
+
+
+def check_least(least_bytes: int, mib: float) -> None:
+    """What needs no measuring: whether there is room for every layer as small as was asked for."""
+    if least_bytes > mib * MIB:
+        raise least_error(least_bytes, mib)
+
+
+def least_error(least_bytes: int, mib: float) -> EdgeVLError:
+    least = least_bytes / MIB
+    what = f"no mix fits {mib:g} MiB"
+    why = f"with every layer as small as was asked for the bundle takes {least:.2f} MiB"
+    return EdgeVLError(CODE, what, why, f"give --budget-mib {math.ceil(least)}, or ask for fewer bits")
 
 
 def lifts_from(ladders: Sequence[Ladder]) -> tuple[Lift, ...]:
@@ -192,7 +207,7 @@ class Search:
     def run(self) -> Choice:
         first = self._measured(0)
         if self._budget.holds(first):
-            return self._climb.choice(0, first)
+            return self._climb.choice(0, first, self._done)
         best = self._measured(self._top) if self._top else first
         if not self._budget.holds(best):
             raise self._error(best)
@@ -204,7 +219,7 @@ class Search:
                 high, best = middle, measured
             else:
                 low = middle
-        return self._climb.choice(high, best)
+        return self._climb.choice(high, best, self._done)
 
     def _measured(self, count: int) -> Measured:
         self._progress("measuring mixes", self._done, self._total)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,14 +14,24 @@ import numpy as np
 from calibration.agreement import Agreement, agreement_of
 from calibration.aim import Aim, Kept, float_evaluation, kept_plan
 from calibration.answers import Answers
-from calibration.cache import DIALECTS
 from calibration.desk import Desk
 from calibration.evaluation import Evaluation, evaluation_of
+from calibration.excerpt import LIST_BYTES, excerpt_of
 from calibration.page import page_from_quality
 from calibration.plan import Plan
 from calibration.planner import Planner, Subject
-from calibration.quality import accuracy_report, cache_report, headline, quality_from
+from calibration.quality import accuracy_report, cache_report, headline, quality_from, table_report
 from calibration.recipe import Recipe
+from calibration.refusals import (
+    check_aim,
+    check_cache,
+    check_float,
+    check_place,
+    check_recipe,
+    check_room,
+    check_samples,
+    has_room,
+)
 from calibration.samples import SampleSet
 from calibration.trial import Trial
 from calibration.writer import PAGE_NAME, QUALITY_NAME, BundleWriter, written_in
@@ -49,9 +61,12 @@ def calibrate_bundle(
 
     One that was killed goes on where it was when it is asked for again, with the same bytes as if it had not been.
     """
+    check_place(bundle.folder, out)
+    check_recipe(recipe)
     check_float(bundle)
-    check_samples(recipe, samples, aim)
+    check_samples(recipe, samples, aim.budget)
     check_cache(bundle, recipe)
+    check_aim(bundle, recipe, aim)
     with staged_folder(out) as folder:
         desk = Desk(out, key_of(bundle, recipe, samples, threads))
         subject = Subject(bundle, recipe, samples, threads, desk, progress)
@@ -80,6 +95,7 @@ class Calibrator:
         agreement = self._agreement(draft, answers)
         report = quality_from(subject.recipe, subject.samples, writer.outcomes, agreement)
         report |= {} if kept is None else {"budget": kept.to_json(self._aim.budget)}
+        report |= {"table": table_report(bundle, draft)}
         report |= self._accuracy(draft, before) | self._cache(plan, answers)
         return self._finished(replace(draft, quality=headline(agreement)), report)
 
@@ -92,7 +108,10 @@ class Calibrator:
         if not answers.compared:
             return None
         after, subject = Bundle(self._folder, draft), self._subject
-        return agreement_of(answers, after, subject.dialect, subject.threads, subject.progress)
+        found = agreement_of(answers, after, subject.dialect, subject.threads, subject.progress)
+        if not math.isfinite(found.kl):
+            raise broken_error()
+        return found
 
     def _accuracy(self, draft: Manifest, before: Evaluation | None) -> dict[str, object]:
         exam, subject = self._aim.exam, self._subject
@@ -101,7 +120,7 @@ class Calibrator:
         after = evaluation_of(
             Bundle(self._folder, draft), subject.dialect, exam, subject.threads, subject.progress
         )
-        return {"accuracy": accuracy_report(before, after)}
+        return {"accuracy": {**accuracy_report(before, after), "broken": list(exam.broken)}}
 
     def _cache(self, plan: Plan, answers: Answers) -> dict[str, object]:
         subject = self._subject
@@ -110,14 +129,20 @@ class Calibrator:
         trial = Trial(subject.bundle, subject.dialect, answers, plan, subject.threads)
         return {"cache": cache_report(subject.bundle, trial.kl_of_cache(plan.cache))}
 
-    def _finished(self, draft: Manifest, report: dict[str, object]) -> Manifest:
+    def _finished(self, draft: Manifest, report: Mapping[str, object]) -> Manifest:
+        for list_bytes in LIST_BYTES:
+            self._write_report(excerpt_of(report, list_bytes))
+            if has_room(self._folder, draft, self._aim):
+                break
+        manifest = replace(draft, files=file_entries(self._folder, written_in(self._folder), self._hashing))
+        write_manifest(self._folder, manifest)
+        check_room(self._folder, self._aim)
+        return manifest
+
+    def _write_report(self, report: Mapping[str, object]) -> None:
         (self._folder / QUALITY_NAME).write_bytes(bytes_from_json(report))
         page = page_from_quality(report, "What quantisation cost")
         (self._folder / PAGE_NAME).write_text(page, encoding="utf-8")
-        manifest = replace(draft, files=file_entries(self._folder, written_in(self._folder), self._hashing))
-        check_room(manifest, self._aim)
-        write_manifest(self._folder, manifest)
-        return manifest
 
     def _hashing(self, _: str, done: int, total: int) -> None:
         self._subject.progress("hashing", done, total)
@@ -137,32 +162,7 @@ def key_of(bundle: Bundle, recipe: Recipe, samples: SampleSet, threads: int) -> 
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def check_float(bundle: Bundle) -> None:
-    if bundle.manifest.calibration is not None:
-        what, why = "this bundle is quantised already", "integers are made of floats, not of other integers"
-        raise EdgeVLError("EVL-CALIBRATE-FLOAT", what, why, "give the float bundle that it was made from")
-
-
-def check_samples(recipe: Recipe, samples: SampleSet, aim: Aim) -> None:
-    if samples.samples or not (recipe.needs_samples or aim.has_budget):
-        return
-    what, fix = "there are no samples", "give --images DIR or --samples FILE.jsonl"
-    if aim.has_budget:
-        why = "budgets are kept by asking what each layer costs"
-        raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
-    why = "8-bit products, 8-bit caches, GPTQ and AWQ need to know what layers read"
-    fix += ", or ask for --vision fp16 and --method rtn"
-    raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
-
-
-def check_cache(bundle: Bundle, recipe: Recipe) -> None:
-    if recipe.kv == "int8" and not set(DIALECTS) & set(bundle.manifest.dialects):
-        what, why = "the cache cannot hold bytes", f"only {', '.join(DIALECTS)} graphs can carry that"
-        fix = f"export the bundle with --dialect {DIALECTS[0]}, or leave --kv as it is"
-        raise EdgeVLError("EVL-CALIBRATE-CACHE", what, why, fix)
-
-
-def check_room(manifest: Manifest, aim: Aim) -> None:
-    """The estimate that the mix was chosen by is above what is written; an assertion that it was."""
-    size = sum(entry.bytes for entry in manifest.files)
-    assert aim.budget.mib is None or size <= aim.budget.mib * (1 << 20), "the bundle outgrew its budget"
+def broken_error() -> EdgeVLError:
+    what, why = "the quantised model no longer answers", "its logits are not finite"
+    fix = "ask for more bits (--decoder int8, --head int8, --vision fp16); a budget finds the layers that break it"
+    return EdgeVLError("EVL-CALIBRATE-BROKEN", what, why, fix)

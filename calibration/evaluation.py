@@ -20,7 +20,7 @@ from edge_runtime.record import json_from_bytes
 from edge_runtime.tokenizer import Tokenizer
 
 CODE = "EVL-CALIBRATE-EVAL"
-KEYS = {"image", "prompt", "answer"}
+KEYS, TASK = {"image", "prompt", "answer"}, "task"  # the last is optional
 FIX = 'write one {"image": "photo.jpg", "prompt": "What is this?", "answer": "A cat."} a line'
 
 
@@ -28,6 +28,7 @@ FIX = 'write one {"image": "photo.jpg", "prompt": "What is this?", "answer": "A 
 class Question:
     sample: Sample
     answer: str
+    task: str = ""  # what accuracy is told by
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Verdict:
     prompt: str
     expected: str
     got: str
+    task: str = ""
 
     @property
     def is_right(self) -> bool:
@@ -79,7 +81,9 @@ class Evaluation:
 
 
 def exam_from_file(path: Path, limit: int | None = None) -> Exam:
-    """Lines `{"image": path, "prompt": text, "answer": text}`; paths are relative to the file.
+    """Lines `{"image": path, "prompt": text, "answer": text}`, and `"task": text` where there are several kinds.
+
+    Paths are relative to the file.
 
     The first `limit` by hash that can be opened. Pictures that cannot are left out by name, as samples are.
     """
@@ -88,7 +92,7 @@ def exam_from_file(path: Path, limit: int | None = None) -> Exam:
     except OSError as fault:
         why = fault.strerror or str(fault)
         raise EdgeVLError(CODE, f"cannot read {path}", why, "give a file with one question a line") from fault
-    asked = dict[tuple[str, str], str]()
+    asked = dict[tuple[str, str], tuple[str, str]]()
     for number, line in enumerate(lines, start=1):
         if line.strip():
             add_question(asked, line, f"{path.name}, line {number}")
@@ -97,21 +101,21 @@ def exam_from_file(path: Path, limit: int | None = None) -> Exam:
     found = chosen(
         [(image, path.parent / image, prompt) for image, prompt in asked], limit or len(asked), str(path)
     )
-    questions = [Question(each, asked[each.name, each.prompt]) for each in found.samples]
+    questions = [Question(each, *asked[each.name, each.prompt]) for each in found.samples]
     return Exam(tuple(questions), found.broken)
 
 
-def add_question(asked: dict[tuple[str, str], str], line: bytes, where: str) -> None:
+def add_question(asked: dict[tuple[str, str], tuple[str, str]], line: bytes, where: str) -> None:
     value = json_from_bytes(line, where, CODE)
-    if not isinstance(value, dict) or value.keys() != KEYS:
+    if not isinstance(value, dict) or value.keys() - {TASK} != KEYS:
         raise EdgeVLError(CODE, f"{where} is no question", "its keys are not image, prompt and answer", FIX)
-    image, prompt, answer = value["image"], value["prompt"], value["answer"]
-    texts = [each for each in (image, prompt, answer) if isinstance(each, str)]
-    if len(texts) < len(KEYS) or not image or "\0" in image:
-        raise EdgeVLError(CODE, f"{where} is no question", "image, prompt and answer are not all texts", FIX)
+    image, prompt, answer, task = value["image"], value["prompt"], value["answer"], value.get(TASK, "")
+    texts = [each for each in (image, prompt, answer, task) if isinstance(each, str)]
+    if len(texts) < len(KEYS) + 1 or not image or "\0" in image:
+        raise EdgeVLError(CODE, f"{where} is no question", "they are not all texts", FIX)
     if not answer.strip():
         raise EdgeVLError(CODE, f"{where} is no question", "its answer is empty", FIX)
-    if asked.setdefault((image, prompt), answer).strip() != answer.strip():
+    if asked.setdefault((image, prompt), (answer, task))[0].strip() != answer.strip():
         why = f"{image} was asked the same before, with another answer"
         raise EdgeVLError(CODE, f"{where} is no question", why, "leave one of the two out")
 
@@ -159,7 +163,7 @@ def kept_evaluation(
 
 
 def verdict_of(question: Question, got: str) -> Verdict:
-    return Verdict(question.sample.name, question.sample.prompt, question.answer, got)
+    return Verdict(question.sample.name, question.sample.prompt, question.answer, got, question.task)
 
 
 def lost_points(before: Evaluation, after: Evaluation) -> float:

@@ -7,14 +7,12 @@ import numpy as np
 from calibration.blocks import (
     INT4_HIGHEST,
     INT4_LOWEST,
-    INT4_REACH_ABOVE,
-    INT4_REACH_BELOW,
     Floats,
     Quantised,
     Weight,
     extremes,
+    int4_scales,
     rounded_in_place,
-    scales_from_steps,
 )
 from edge_runtime.errors import EdgeVLError
 
@@ -25,7 +23,7 @@ def gptq_from_weight(name: str, weight: Weight, block: int, second_moment: Float
     """`weight` (K, N) in 4 bits; `second_moment` (K, K) is x^T x over the layer's inputs.
 
     Rows are rounded one after the other; what is lost of one is spread over those that are still to come, as far as
-    inputs go together. Scales are chosen as when rounding to nearest, from what a block has become by then.
+    inputs go together. Scales cover what a block has become by then: what is cut is too much to be made up for.
     """
     rows, columns = weight.shape
     assert rows % block == 0 and second_moment.shape == (rows, rows), name
@@ -36,9 +34,7 @@ def gptq_from_weight(name: str, weight: Weight, block: int, second_moment: Float
     scales = np.empty((rows // block, columns), weight.dtype)
     for start in range(0, rows, block):
         stop = start + block
-        low, high = extremes(name, wide[start:stop], axis=0)
-        steps = np.maximum(high / INT4_REACH_ABOVE, low / -INT4_REACH_BELOW)
-        scale = scales_from_steps(steps, weight.dtype, -INT4_LOWEST)
+        scale = int4_scales(name, wide[None, start:stop], weight.dtype, shares=())[0]
         scales[start // block] = scale
         errors = np.empty((block, columns), np.float32)
         for row in range(start, stop):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
+from calibration.excerpt import EXCERPTS, SHORT_BYTES
 from calibration.layer import Layer, layers_from_graph
 from calibration.plan import Decisions
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Precision
+from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.onnxfile import next_page
 from edge_runtime.spec import Role
 
@@ -125,5 +127,6 @@ def fixed_bytes(bundle: Bundle, matrices: Matrices, ladders: Sequence[Ladder]) -
         size for each in ladders for one in matrices[each.role][each.layer] for size in one.tensors(Float())
     )
     whole = sum(entry.bytes for entry in bundle.manifest.files)
+    whole += (bundle.folder / MANIFEST_NAME).stat().st_size
     reports = REPORT_BYTES * (64 + sum(len(layers) for layers in matrices.values()))
-    return whole - weights + reports
+    return whole - weights + reports + EXCERPTS * SHORT_BYTES

@@ -2,122 +2,114 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-WIDTH, ROW, LEFT, RIGHT = 760, 14, 170, 60  # of the plots, in pixels
-COLOURS = {"int4": "#c2571a", "int8": "#1a6fc2", "float": "#999999"}
+from calibration.page_answers import answers_section
+from calibration.page_budget import budget_section, ranking_section
+from calibration.page_exam import difference, exam_section
+from calibration.page_layers import finer_section, sqnr_section
+from calibration.page_markup import (
+    MIB,
+    escaped,
+    folded,
+    listed,
+    mebibytes,
+    nats,
+    paragraph,
+    plural,
+    section,
+    table,
+)
+from calibration.page_sizes import cache_section, sizes_section
+
 STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem .9rem .2rem 0; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-svg text { font: 10px system-ui, sans-serif; fill: currentColor; }
-.big { display: flex; gap: 2.5rem; flex-wrap: wrap; } .big b { display: block; font-size: 1.6rem; }
-.key span { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 1em; }
+:root { color-scheme: light dark; --int4: #c2571a; --int8: #1a6fc2; --float: #8a8a8a; --faint: #0002; }
+@media (prefers-color-scheme: dark) {
+  :root { --int4: #f0904f; --int8: #5aa5ee; --float: #8f8f8f; --faint: #fff3; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .4rem; } h3 { font-size: 1rem; margin-bottom: .2rem; }
+p { margin: .4rem 0; overflow-wrap: anywhere; } li { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; margin: .6rem 0; } table { border-collapse: collapse; font-size: 14px; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; vertical-align: top; border-bottom: 1px solid var(--faint); }
+td { overflow-wrap: break-word; max-width: 24rem; } th { font-weight: 600; }
+.number { text-align: right; font-variant-numeric: tabular-nums; } td.number { white-space: nowrap; }
+.plot { display: block; width: 100%; margin: .5rem 0; }
+svg text { font: 11px system-ui, sans-serif; fill: currentColor; } svg line { stroke: var(--faint); }
+.end { text-anchor: end; } .middle { text-anchor: middle; }
+.int4 { fill: var(--int4); } .int8, .agreed { fill: var(--int8); } .float { fill: var(--float); }
+.parted { fill: var(--faint); }
+.big { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem 1.5rem; font-size: 13px; }
+.big b { display: block; font-size: 1.15rem; }
+.key { font-size: 13px; } .key span { margin-right: 1.2em; }
+@media (max-width: 32rem) {
+  table { font-size: 13px; } th, td { padding-right: .55rem; }
+}
+details { margin: .6rem 0; } summary { cursor: pointer; }
 """
 
 
 def page_from_quality(report: Mapping[str, Any], title: str) -> str:
-    """The whole page. Every text that came from a file name or a prompt is escaped."""
-    parts = [
+    """The whole page. Every text that came from a file name or a prompt is escaped; what the report lacks is left out."""
+    parts = (
         f"<h1>{escaped(title)}</h1>",
         headline(report),
-        "<h2>What every role became</h2>",
-        roles_table(report["roles"]),
-        "<h2>What rounding cost each layer</h2>",
-        "<p>Power of the weights over the power of what rounding lost, in decibels. Longer is better.</p>",
-        key(),
-        *(f"<h3>{escaped(role)}</h3>{layers_plot(layers)}" for role, layers in report["roles"].items()),
-        "<h2>The same answers?</h2>",
-        answers_table(report["answers"]),
-        samples_list(report["samples"]),
-    ]
-    head = f'<meta charset="utf-8"><title>{escaped(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+        exam_section(report),
+        answers_section(report),
+        sizes_section(report),
+        cache_section(report),
+        budget_section(report),
+        finer_section(report),
+        ranking_section(report),
+        sqnr_section(report["roles"]),
+        origin_section(report),
+    )
+    return f'<!doctype html><html lang="en"><head>{head(title)}</head><body>{"".join(parts)}</body></html>\n'
 
 
-def escaped(text: object) -> str:
-    return html.escape(str(text).encode("utf-8", "replace").decode())
+def head(title: str) -> str:
+    """The page forbids its reader's browser everything but its own style."""
+    allowed = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    return (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escaped(title)}</title><style>{STYLE}</style>"
+    )
 
 
 def headline(report: Mapping[str, Any]) -> str:
     layers = [layer for every in report["roles"].values() for layer in every]
     before, after = (sum(layer[name] for layer in layers) for name in ("bytes_before", "bytes"))
-    figures = [("layers that can be quantised", f"{mebibytes(before)} → {mebibytes(after)}")]
+    figures = [("layers that can be quantised", f"{before / MIB:.1f} → {mebibytes(after)}")]
+    if "accuracy" in report:
+        exam = report["accuracy"]
+        figures.append(
+            (f"right answers: {exam['before']:.1%} → {exam['after']:.1%}", difference(-exam["lost_points"]))
+        )
     if report["agreement"] is not None:
         agreement = report["agreement"]
         figures += [
+            ("a token between the two models' words (KL)", nats(agreement["logit_kl"])),
             ("of tokens are the likeliest in both models", f"{agreement['top1']:.1%}"),
-            ("nats between the two models' words (KL)", f"{agreement['logit_kl']:.2e}"),
             ("of greedy tokens until the models part", f"{agreement['greedy']:.1%}"),
         ]
     cells = "".join(f"<div><b>{escaped(value)}</b>{escaped(label)}</div>" for label, value in figures)
     return f'<div class="big">{cells}</div>'
 
 
-def mebibytes(count: int) -> str:
-    return f"{count / (1 << 20):.1f} MiB"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The first column is text, the others are numbers."""
-
-    def line(cells: Sequence[object], tag: str) -> str:
-        kinds = ["", *([' class="number"'] * (len(cells) - 1))]
-        made = [f"<{tag}{kind}>{escaped(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)]
-        return f"<tr>{''.join(made)}</tr>"
-
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
-
-
-def roles_table(roles: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    rows = []
-    for role, layers in roles.items():
-        for kind in dict.fromkeys(layer["as"] for layer in layers):
-            those = [layer for layer in layers if layer["as"] == kind]
-            sizes = (sum(layer[name] for layer in those) for name in ("bytes_before", "bytes"))
-            rows.append((role, kind, len(those), *(mebibytes(size) for size in sizes)))
-    return table(("role", "as", "layers", "before", "after"), rows)
-
-
-def key() -> str:
-    spots = [f'<span style="background:{colour}"></span>{name}' for name, colour in COLOURS.items()]
-    return f'<p class="key">{"".join(spots)}</p>'
-
-
-def layers_plot(layers: Sequence[Mapping[str, Any]]) -> str:
-    """One bar a layer, in the order of the graph."""
-    longest = max((layer.get("sqnr_db", 0.0) for layer in layers), default=0.0) or 1.0
-    scale, bars = (WIDTH - LEFT - RIGHT) / longest, []
-    for number, layer in enumerate(layers):
-        top, ratio = number * ROW, layer.get("sqnr_db")
-        colour = COLOURS[next(kind for kind in COLOURS if layer["as"].startswith(kind))]
-        said = f"{ratio:.1f} dB" if ratio is not None else layer.get("why", "nothing lost")
-        length = max(ratio or 0.0, 0.0) * scale
-        bars.append(
-            f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{escaped(layer["layer"])}</text>'
-            f'<rect x="{LEFT}" y="{top + 2}" width="{length:.1f}" height="{ROW - 4}" fill="{colour}"/>'
-            f'<text x="{LEFT + length + 4:.1f}" y="{top + 10}">{escaped(said)}</text>'
-        )
-    height = max(1, len(layers)) * ROW
-    return f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">{"".join(bars)}</svg>'
-
-
-def answers_table(answers: Sequence[Mapping[str, Any]]) -> str:
-    if not answers:
-        return "<p>No samples were given, so the two models were not compared.</p>"
-    rows = [
-        (each["sample"], each["tokens"], each["agreed"], f"{each['top1']:.1%}", f"{each['kl']:.2e}")
-        for each in answers
-    ]
-    return table(("sample", "tokens", "until they part", "likeliest in both", "KL"), rows)
-
-
-def samples_list(samples: Mapping[str, Any]) -> str:
-    if not samples["broken"]:
-        return f"<p>Calibrated with {samples['count']} samples.</p>"
-    broken = "".join(f"<li>{escaped(each)}</li>" for each in samples["broken"])
-    return f"<p>Calibrated with {samples['count']} samples. Left out:</p><ul>{broken}</ul>"
+def origin_section(report: Mapping[str, Any]) -> str:
+    """What was asked for, and with what it was measured."""
+    samples = report["samples"]
+    left_out = samples.get("left_out", {})
+    broken = listed(samples["broken"], left_out.get("broken", 0))
+    return section(
+        "How it was made",
+        table(("asked for", ""), report["recipe"].items(), texts=2),
+        paragraph(f"Calibrated with {plural(samples['count'], 'sample')}."),
+        folded("their names", listed(samples["names"], left_out.get("names", 0))),
+        paragraph("Samples left out:") + broken if broken else "",
+    )

@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from calibration.blocks import Quantised, Weight, int4_from_packed, packed_from_int4, quantised_from_weight
+from calibration.blocks import (
+    Quantised,
+    Weight,
+    covered_from_weight,
+    int4_from_packed,
+    packed_from_int4,
+    quantised_from_weight,
+)
 from calibration.cache import CacheScales
 from calibration.decision import Decision, Int4, Int8
 from calibration.desk import Desk
@@ -27,6 +34,17 @@ class Plan:
     quantise: Quantise = field(default=quantised_from_weight)
     scalings: Mapping[Role, Scaling] = field(default_factory=dict)
     cache: CacheScales | None = None  # of a cache that holds bytes
+
+
+class AwqRounding:
+    """Cuts nothing of weights whose rows were made larger, for these are the largest; everything else to nearest."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        self._scaling = scaling
+
+    def __call__(self, name: str, weight: Weight, how: Int4 | Int8) -> Quantised:
+        quantise = covered_from_weight if self._scaling.is_migrated(name) else quantised_from_weight
+        return quantise(name, weight, how)
 
 
 class GptqRounding:

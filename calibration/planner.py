@@ -10,9 +10,9 @@ from calibration.awq import AwqSearch
 from calibration.cache import CacheScales, cache_scales
 from calibration.desk import Desk
 from calibration.migration import pairs_of, scaling_from_factors
-from calibration.minmax import Feeds, absmax_from_samples
+from calibration.minmax import Feeds, WatchedGraph
 from calibration.moments import Moments
-from calibration.plan import GptqRounding, Plan
+from calibration.plan import AwqRounding, GptqRounding, Plan
 from calibration.ranges import Ranges, layer_names, vision_ranges
 from calibration.recipe import HEAD, Recipe
 from calibration.samples import SampleSet
@@ -20,6 +20,8 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress
+
+REACHES, CACHE = "reaches", "cache"  # on the desk
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +94,23 @@ class Planner:
             return {}
         subject = self._subject
         names = [name for name in layer_names(subject.bundle, subject.decoder) if name != HEAD]
-        path = subject.bundle.path_of(subject.decoder)
-        return absmax_from_samples(path, names, feeds, subject.threads, len(feeds), subject.progress)
+        graph = WatchedGraph(
+            subject.bundle.path_of(subject.decoder), names, subject.threads, has_results=False
+        )
+        watch(graph, feeds, subject.desk, subject.progress)
+        return graph.reaches()
 
     def _cache(self, feeds: Sequence[Feeds]) -> CacheScales | None:
         if self._recipe.kv != "int8":
             return None
         subject = self._subject
+        laid = subject.desk.take(CACHE)
+        if laid is not None:
+            return CacheScales(laid)
         path = subject.bundle.path_of(subject.decoder)
-        return cache_scales(path, feeds, subject.threads, subject.progress)
+        found = cache_scales(path, feeds, subject.threads, subject.progress)
+        subject.desk.lay(CACHE, found.steps)
+        return found
 
     def _fitted(self, plan: Plan, feeds: Sequence[Feeds]) -> Plan:
         """To what the decoder's layers read."""
@@ -113,5 +123,18 @@ class Planner:
         if self._recipe.method == "gptq":
             return replace(plan, quantise=GptqRounding(moments, subject.desk))
         search = AwqSearch(path, plan.decisions["decoder"], moments, subject.desk)
-        found = search.factors(pairs_of(subject.bundle, "decoder"), subject.progress)
-        return replace(plan, scalings={**plan.scalings, "decoder": scaling_from_factors(found)})
+        found = scaling_from_factors(search.factors(pairs_of(subject.bundle, "decoder"), subject.progress))
+        return replace(plan, quantise=AwqRounding(found), scalings={**plan.scalings, "decoder": found})
+
+
+def watch(graph: WatchedGraph, feeds: Sequence[Feeds], desk: Desk, progress: Progress) -> None:
+    """Runs all feeds that the graph did not see before it was last laid on the desk."""
+    laid = desk.take(REACHES)
+    if laid is not None:
+        graph.restore(laid)
+    for done, each in enumerate(feeds):
+        progress("measuring what is read", done, len(feeds))
+        if done >= graph.done:
+            graph.run(each)
+            if desk.is_due or graph.done == len(feeds):
+                desk.lay(REACHES, graph.state())

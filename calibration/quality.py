@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from calibration.agreement import Agreement
@@ -13,7 +14,7 @@ from calibration.quantgraph import Outcome
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
 from edge_runtime.bundle import Bundle
-from edge_runtime.manifest import DTYPE_BITS
+from edge_runtime.manifest import DTYPE_BITS, Manifest
 
 Outcomes = Mapping[str, Mapping[str, tuple[Outcome, ...]]]  # by dialect and role
 
@@ -74,6 +75,7 @@ def accuracy_report(before: Evaluation, after: Evaluation) -> dict[str, object]:
         "before": before.accuracy,
         "after": after.accuracy,
         "lost_points": lost_points(before, after),
+        "tasks": tasks_report(before, after),
         "changed": [
             {
                 "sample": one.sample,
@@ -87,8 +89,40 @@ def accuracy_report(before: Evaluation, after: Evaluation) -> dict[str, object]:
     }
 
 
+def tasks_report(before: Evaluation, after: Evaluation) -> list[dict[str, object]]:
+    """As the exam names them; else what was asked of two pictures in the same words. The most harmed first."""
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for one, other in zip(before.verdicts, after.verdicts, strict=True):
+        found.setdefault(one.task or one.prompt, []).append((one.is_right, other.is_right))
+    named = {each.task for each in before.verdicts}
+    tasks = [(name, pairs) for name, pairs in found.items() if len(pairs) > 1 or name in named]
+    tasks.sort(key=lambda task: (mean_gain(task[1]), task[0]))
+    return [
+        {
+            "task": name,
+            "questions": len(pairs),
+            "before": sum(was for was, _ in pairs) / len(pairs),
+            "after": sum(is_ for _, is_ in pairs) / len(pairs),
+        }
+        for name, pairs in tasks
+    ]
+
+
+def mean_gain(pairs: Sequence[tuple[bool, bool]]) -> float:
+    return sum(is_ - was for was, is_ in pairs) / len(pairs)
+
+
+def table_report(bundle: Bundle, after: Manifest) -> dict[str, int]:
+    """What the table of tokens took, and what it and its scales take."""
+    before = sum(bundle.manifest.embedding.sizes.values())
+    return {"bytes_before": before, "bytes": sum(after.embedding.sizes.values())}
+
+
 def cache_report(bundle: Bundle, alone: float) -> dict[str, object]:
-    """What a token takes in the cache before and after, and what that alone costs, in nats a token."""
+    """What a token takes in the cache before and after, and what that alone costs, in nats a token.
+
+    That is null for a cache that breaks the model.
+    """
     ports = [port for port in bundle.graph("decoder", DIALECTS[0]).inputs if port.name.startswith(PAST)]
     decoder = bundle.spec.decoder
     values = len(ports) * decoder.kv_heads * decoder.head_dim
@@ -97,5 +131,5 @@ def cache_report(bundle: Bundle, alone: float) -> dict[str, object]:
         "dialects": list(DIALECTS),
         "bytes_a_token_before": before,
         "bytes_a_token": values,
-        "alone": alone,
+        "alone": alone if math.isfinite(alone) else None,
     }

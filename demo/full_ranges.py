@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from calibration.minmax import WatchedGraph
 from calibration.observer import Observer
-from calibration.ranges import layer_names
+from calibration.ranges import layer_names, watched_graph
 from calibration.spread import SpreadGraph
-from demo.rivals.ours import watch_on
 from edge_runtime.backends.ort import session_from_file
 from edge_runtime.bench.machine import core_count
 from edge_runtime.bundle import Bundle
@@ -50,7 +49,7 @@ class Tower:
 
     def watched(self) -> WatchedGraph | SpreadGraph:
         path, names = self.bundle.path_of(self.entry), layer_names(self.bundle, self.entry)
-        return watch_on(path, names, self.observer, core_count())
+        return watched_graph(path, names, self.observer, core_count(), {})
 
 
 def measured_ranges(tower: Tower) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from demo.rivals import with_modelopt, with_onnxruntime
+from demo.rivals import theirs
 from demo.rivals.environments import ENVIRONMENTS, python_of
 from demo.rivals.judge import Array, results_of, sqnr_db
 from demo.rivals.process import Limits, process_cost
@@ -18,7 +18,6 @@ from demo.rivals.subject import Subject, held_out_of
 from edge_runtime.errors import EdgeVLError
 
 OURS = "edge-vl"
-SCRIPTS = {"onnxruntime": with_onnxruntime.__file__, "modelopt": with_modelopt.__file__}
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,16 @@ class Contestant:
             return [sys.executable, "-m", "demo.rivals.ours", self.method, *words]
         python = python_of(ENVIRONMENTS[self.tool], environments)
         # -P: a script's neighbours must not be mistaken for libraries.
-        return [python, "-P", SCRIPTS[self.tool], self.method, *words]
+        return [python, "-P", theirs.__file__, self.tool, self.method, *words]
 
 
 CONTESTANTS = (
     *(Contestant(OURS, f"int8-{observer}") for observer in ("minmax", "percentile", "entropy", "mse")),
+    Contestant(OURS, "int8-smooth"),
     *(Contestant(OURS, f"int8-{observer}", has_many=True) for observer in ("minmax", "percentile")),
     *(Contestant("onnxruntime", f"int8-{ranges}") for ranges in ("minmax", "percentile", "entropy")),
     *(Contestant("modelopt", f"int8-{ranges}") for ranges in ("max", "entropy")),
-    *(Contestant(OURS, f"int4-{method}") for method in ("rtn", "gptq")),
+    *(Contestant(OURS, f"int4-{method}") for method in ("rtn", "gptq", "awq")),
     Contestant("onnxruntime", "int4-rtn"),
     *(Contestant("modelopt", f"int4-{method}") for method in ("rtn_dq", "awq_clip")),
 )

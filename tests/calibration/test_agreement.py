@@ -30,6 +30,22 @@ def test_greedy_tokens_agree_until_the_first_that_differs() -> None:
     other = logits((1, 0), (1, 0), (0, 1), (1, 0))
     found = likeness_of("a", [0, 0, 0, 0], wanted, other)
     assert (found.agreed, found.top1) == (2, 0.75)
+    assert found.differs_at == (2,)
+
+
+def test_divergence_is_told_place_by_place() -> None:
+    wanted, other = logits((0, 0), (0, 0)), logits((0, 0), (np.log(3), 0))
+    found = likeness_of("a", [0, 0], wanted, other)
+    assert found.kl_at == (0.0, 0.144) and found.kl == pytest.approx(0.144 / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_model_that_says_no_number_is_infinitely_far(wrong: float) -> None:
+    wanted = logits((1, 0), (1, 0))
+    found = likeness_of("a", [0, 0], wanted, logits((1, 0), (1, wrong)))
+    assert (found.kl, found.top1, found.agreed) == (np.inf, 0.0, 0)
+    good = likeness_of("b", [0, 0], wanted, wanted)
+    assert Agreement((good, found)).kl == np.inf
 
 
 def test_long_answers_weigh_more_than_short_ones() -> None:

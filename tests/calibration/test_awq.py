@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,20 @@ import onnx_ir as ir
 import pytest
 
 from calibration.awq import EXPONENTS, AwqSearch, Reader, awq_factors, lost_with, thinned
-from calibration.blocks import Floats, quantised_from_weight, weight_from_quantised
+from calibration.blocks import (
+    INT4_SHARES,
+    Floats,
+    covered_from_weight,
+    quantised_from_weight,
+    weight_from_quantised,
+)
 from calibration.decision import Decision, Int4, Int8
 from calibration.desk import Desk
 from calibration.layer import layers_from_graph
+from calibration.migration import Scaling
 from calibration.moments import Moments
 from calibration.pairs import Pair, pairs_from_graph
+from calibration.plan import AwqRounding
 from edge_runtime.bundle import Bundle
 from edge_runtime.progress import silent
 from tests.calibration.twin import dequantised_twin, int4_twin
@@ -36,10 +45,12 @@ def reader(
     return Reader(f"layer{seed}", weight.astype(dtype), how)
 
 
-def output_error_twin(each: Reader, factors: Floats, x: Floats, block: int) -> float:
+def output_error_twin(
+    each: Reader, factors: Floats, x: Floats, block: int, shares: Sequence[float] = (1,)
+) -> float:
     """Of x @ w, one sample and one weight at a time as far as it matters."""
     scaled = (each.weight.astype(np.float32) * factors[:, None]).astype(each.weight.dtype)
-    integers, scales = int4_twin(scaled, block)
+    integers, scales = int4_twin(scaled, block, shares)
     rounded = dequantised_twin(integers, scales).astype(np.float64) / factors[:, None].astype(np.float64)
     lost = x.astype(np.float64) @ (rounded - each.weight.astype(np.float64))
     return float((lost**2).sum())
@@ -47,14 +58,15 @@ def output_error_twin(each: Reader, factors: Floats, x: Floats, block: int) -> f
 
 def factors_twin(readers: list[Reader], x: Floats, block: int) -> Floats:
     rms = np.sqrt((x.astype(np.float64) ** 2).sum(axis=0))
-    best, least = np.ones(rms.size), float("inf")
-    for step in range(EXPONENTS + 1):
+    best = np.ones(rms.size, np.float32)
+    least = sum(output_error_twin(each, best, x, block, (1, *INT4_SHARES)) for each in readers)
+    for step in range(1, EXPONENTS + 1):
         raw = rms ** (step / EXPONENTS)
-        factors = np.clip(raw / (raw.max() * raw.min()) ** 0.5, 1 / 64, 64)
-        error = sum(output_error_twin(each, factors.astype(np.float32), x, block) for each in readers)
+        factors = np.clip(raw / (raw.max() * raw.min()) ** 0.5, 1 / 64, 64).astype(np.float32)
+        error = sum(output_error_twin(each, factors, x, block) for each in readers)
         if error < least:
             best, least = factors, error
-    return best.astype(np.float32)
+    return best
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -79,7 +91,8 @@ def test_it_never_loses_more_than_rounding_to_nearest(seed: int) -> None:
     moment, each = x.T @ x, reader(64, 1100, Int4(32), np.float16, seed)  # more columns than are tried
     assert thinned(each).weight.shape[1] < 1100
     found = awq_factors([each], moment)
-    assert lost_with([each], found, moment) <= lost_with([each], np.ones_like(found), moment)
+    plain = lost_with([each], np.ones_like(found), moment, quantised_from_weight)
+    assert (found == 1).all() or lost_with([each], found, moment) < plain
 
 
 def test_inputs_that_are_all_alike_leave_weights_as_they_are() -> None:
@@ -154,3 +167,28 @@ def test_what_was_found_is_not_looked_for_again(decoder: Path, tmp_path: Path) -
     assert all(np.array_equal(first[pair], again[pair]) for pair in first)
     _, asked = searched(decoder, Desk(tmp_path / "out", "key"), {"blocks.0.q": Int4(64)})
     assert asked == ["blocks.0.q"]  # nothing of it was asked for before
+
+
+def test_what_8_bit_products_read_keeps_its_scale(decoder: Path, tmp_path: Path) -> None:
+    """Their steps were measured before; of layers with one input, one that is such a product decides."""
+    products: dict[str, Decision] = {name: Int8(0.01) for name in every_layer(decoder) if name != "head"}
+    found, _ = searched(decoder, Desk(tmp_path / "one", "key"), products | {"head": Int4(32)})
+    assert [pair.giver for pair in found] == ["norm"]
+    mixed = every_layer(decoder) | {"blocks.0.k": Int8(0.01), "blocks.1.up": Int8(0.01)}
+    found, _ = searched(decoder, Desk(tmp_path / "other", "key"), mixed)
+    assert [pair.giver for pair in found] == [
+        f"blocks.{each}" for each in ("0.v", "0.norm2", "0.up", "1.norm1", "1.v", "1.up")
+    ]
+    weights = every_layer(decoder) | {"blocks.0.k": Int8()}
+    found, _ = searched(decoder, Desk(tmp_path / "third", "key"), weights)
+    assert "blocks.0.norm1" in [pair.giver for pair in found]
+
+
+def test_only_weights_whose_rows_were_made_larger_are_never_cut() -> None:
+    each = reader(64, 8, Int4(32))
+    rounding = AwqRounding(Scaling(rows={"layer1.weight": np.ones(64, np.float32)}))
+    found = rounding("layer1", each.weight, each.how).scales
+    assert np.array_equal(found, covered_from_weight("layer1", each.weight, each.how).scales)
+    other = rounding("layer2", each.weight, each.how).scales
+    assert np.array_equal(other, quantised_from_weight("layer2", each.weight, each.how).scales)
+    assert not np.array_equal(found, other)

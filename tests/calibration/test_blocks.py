@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as hnp
 
 from calibration import blocks
 from calibration.blocks import (
+    Quantised,
+    covered_from_weight,
     int4_from_packed,
     int4_from_weight,
     int8_from_weight,
@@ -44,9 +46,26 @@ BLOCKED = weights(st.sampled_from([32, 64]))
 @given(BLOCKED)
 def test_int4_agrees_with_its_twin(weight: Array) -> None:
     found = int4_from_weight("q", weight, 32)
+    integers, scales = int4_twin(weight, 32, shares=(1, 0.92, 0.84))
+    np.testing.assert_array_equal(found.integers, integers)
+    np.testing.assert_array_equal(found.scales, scales)
+
+
+@FEW
+@given(BLOCKED)
+def test_int4_that_cuts_nothing_agrees_with_its_twin(weight: Array) -> None:
+    found = covered_from_weight("q", weight, Int4(32))
     integers, scales = int4_twin(weight, 32)
     np.testing.assert_array_equal(found.integers, integers)
     np.testing.assert_array_equal(found.scales, scales)
+
+
+@FEW
+@given(weights(st.integers(1, 40)))
+def test_8_bits_cut_nothing_either_way(weight: Array) -> None:
+    one, other = (quantise("q", weight, Int8()) for quantise in (quantised_from_weight, covered_from_weight))
+    np.testing.assert_array_equal(one.integers, other.integers)
+    np.testing.assert_array_equal(one.scales, other.scales)
 
 
 @FEW
@@ -58,15 +77,58 @@ def test_int8_agrees_with_its_twin(weight: Array) -> None:
     np.testing.assert_array_equal(found.scales, scales)
 
 
+def moved_in_steps(weight: Array, quantised: Quantised) -> Array:
+    """How far each weight is from what it has become, outwards where that is positive, (B, block, N)."""
+    columns = weight.shape[1]
+    steps = quantised.scales.astype(np.float64).reshape(-1, 1, columns)
+    wide = weight.astype(np.float64).reshape(steps.shape[0], -1, columns) / steps
+    integers = quantised.integers.astype(np.float64).reshape(wide.shape)
+    return np.asarray((wide - integers) * np.where(wide < 0, -1, 1))
+
+
 @FEW
 @given(BLOCKED, st.sampled_from([Int4(32), Int8()]))
-def test_no_weight_moves_by_more_than_half_a_step(weight: Array, how: Int4 | Int8) -> None:
+def test_no_weight_moves_by_more_than_half_a_step_where_nothing_is_to_be_cut(
+    weight: Array, how: Int4 | Int8
+) -> None:
     weight = weight * weight.dtype.type(0.875)  # the largest fp16 itself has no room for wider steps
-    found = quantised_from_weight("q", weight, how)
-    steps = found.scales.astype(np.float64).reshape(-1, 1, weight.shape[1])
-    wide = found.integers.astype(np.float64).reshape(steps.shape[0], -1, weight.shape[1]) * steps
-    moved = np.abs(wide.reshape(weight.shape) - weight.astype(np.float64)).reshape(wide.shape)
-    assert (moved <= steps * (0.5 + 1e-6)).all()  # the quotient is taken in fp32
+    moved = moved_in_steps(weight, covered_from_weight("q", weight, how))
+    assert (np.abs(moved) <= 0.5 + 1e-6).all()  # the quotient is taken in fp32
+
+
+@FEW
+@given(BLOCKED)
+def test_only_a_4_bit_weight_beyond_the_range_moves_by_more_than_half_a_step(weight: Array) -> None:
+    weight = weight * weight.dtype.type(0.875)  # the largest fp16 itself has no room for wider steps
+    found = int4_from_weight("q", weight, 32)
+    moved = moved_in_steps(weight, found)
+    ends = ((-8, 8.5 / 0.84 - 8), (7, 7.5 / 0.84 - 7))  # how far the narrowest step leaves a weight outside
+    reach = np.full(weight.shape, 0.5)
+    for integer, most in ends:
+        reach[found.integers == integer] = most
+    assert (moved >= -0.5 - 1e-6).all()  # the quotient is taken in fp32
+    assert (moved <= reach.reshape(moved.shape) + 1e-6).all()
+
+
+@FEW
+@given(BLOCKED)
+def test_no_block_loses_more_than_with_the_step_that_cuts_nothing(weight: Array) -> None:
+    found, covering = int4_from_weight("q", weight, 32), Quantised(4, *int4_twin(weight, 32))
+    ours, widest = (
+        (moved_in_steps(weight, each) ** 2).sum(axis=1) * each.scales.astype(np.float64) ** 2
+        for each in (found, covering)
+    )
+    slack = 1e-9 * covering.scales.astype(np.float64) ** 2  # errors are compared in fp32
+    assert (ours <= widest * (1 + 1e-5) + slack).all()
+
+
+def test_each_of_the_steps_is_the_best_for_some_block() -> None:
+    weight = np.random.default_rng(4).standard_normal((128, 200)).astype(np.float32)
+    found = int4_from_weight("q", weight, 128).scales
+    widest = int4_twin(weight, 128)[1]
+    shares, counts = np.unique((found / widest).round(4), return_counts=True)
+    np.testing.assert_array_equal(shares, np.array([0.84, 0.92, 1], np.float32))
+    assert counts.min() > 10
 
 
 @FEW

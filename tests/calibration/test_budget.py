@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from calibration.budget import MIB, Budget, Climb, Measured, chosen_mix
 from calibration.decision import Decision, Float, Int4, Int8
+from calibration.excerpt import EXCERPTS, SHORT_BYTES
 from calibration.ladder import Ladder, Mix, Rung, fixed_bytes, ladder_from
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.progress import silent
 from tests.calibration.rehearsed import Rehearsed
 from tests.proof.subject import session_folder
@@ -286,4 +288,5 @@ def test_a_written_bundle_takes_what_was_reckoned_and_hardly_less(
     count = round(share * (len(climb) - 1))
     written = sum(entry.bytes for entry in subject.written(climb.mix(count), tmp_path).manifest.files)
     spare = 1024 * (64 + 2 * len(every)) + 4096 * len(every)  # reports, nodes, and pages that are not full
+    spare += EXCERPTS * SHORT_BYTES + (subject.bundle.folder / MANIFEST_NAME).stat().st_size
     assert written <= climb.bytes(count) <= written + spare

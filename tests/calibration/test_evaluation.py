@@ -64,7 +64,8 @@ def test_another_answer_makes_another_exam(tmp_path: Path) -> None:
     ("wrong", "why"),
     [
         ({"image": "a.png", "prompt": "what?"}, "its keys are not image, prompt and answer"),
-        (line() | {"task": "colour"}, "its keys are not"),
+        (line() | {"kind": "colour"}, "its keys are not"),
+        (line() | {"task": 3}, "not all texts"),
         (line() | {"answer": 3}, "not all texts"),
         (line(image=""), "not all texts"),
         (line(image="a\0.png"), "not all texts"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo.rivals import ours, with_modelopt, with_onnxruntime
+from demo.rivals import ours, theirs
 from demo.rivals.__main__ import parser_of_command, report_from_arguments, table_from_report
 from demo.rivals.bout import CONTESTANTS, OURS, Contest, Contestant, contestants_named, copied_graph
 from demo.rivals.environments import ENVIRONMENTS
@@ -119,11 +119,11 @@ def test_every_method_of_ours_takes_part() -> None:
 
 
 def test_every_rival_has_an_environment_and_knows_its_methods() -> None:
-    theirs = [each for each in CONTESTANTS if each.tool != OURS]
-    assert {each.tool for each in theirs} == set(ENVIRONMENTS)
-    known = {"onnxruntime": {*with_onnxruntime.RANGES, "int4-rtn"}, "modelopt": set(with_modelopt.METHODS)}
-    for each in theirs:
-        assert each.method in known[each.tool], each
+    others = [each for each in CONTESTANTS if each.tool != OURS]
+    assert {each.tool for each in others} == set(ENVIRONMENTS)
+    assert {(each.tool, each.method) for each in others} == {
+        (tool, method) for tool, methods in theirs.METHODS.items() for method in methods
+    }
 
 
 def test_contestants_are_chosen_by_a_part_of_their_name() -> None:
@@ -134,10 +134,9 @@ def test_contestants_are_chosen_by_a_part_of_their_name() -> None:
         contestants_named(["nobody"])
 
 
-@pytest.mark.parametrize("script", [with_onnxruntime, with_modelopt])
-def test_rivals_read_the_samples_that_we_wrote(script: object, subjects: dict[str, Subject]) -> None:
+def test_rivals_read_the_samples_that_we_wrote(subjects: dict[str, Subject]) -> None:
     subject = subjects["int4"]
-    reader = script.Reader(subject.many)  # type: ignore[attr-defined]
+    reader = theirs.Reader(subject.many)
     read = list(iter(reader.get_next, None))
     wanted = list(samples_in(subject.many))
     assert len(read) == len(wanted) == 2

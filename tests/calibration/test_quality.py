@@ -1,0 +1,60 @@
+"""What an exam and a cache become in `quality.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from calibration.evaluation import Evaluation, Verdict
+from calibration.quality import accuracy_report, cache_report
+from edge_runtime.record import bytes_from_json
+
+
+def exam(*right: tuple[str, bool]) -> Evaluation:
+    every = enumerate(right)
+    return Evaluation(
+        tuple(Verdict(f"{number}.png", ask, "yes", "yes" if is_ else "no") for number, (ask, is_) in every)
+    )
+
+
+def test_tasks_that_the_exam_names_are_told_under_their_names() -> None:
+    asked = [
+        Verdict("a.png", "what is 1?", "yes", "yes", "read"),
+        Verdict("b.png", "what is 2?", "yes", "no", "read"),
+    ]
+    found = Evaluation((*asked, Verdict("c.png", "how many?", "3", "3", "count")))
+    told = {(each["task"], each["questions"], each["after"]) for each in tasks(found, found)}
+    assert told == {("read", 2, 0.5), ("count", 1, 1.0)}
+
+
+def tasks(before: Evaluation, after: Evaluation) -> Any:
+    return accuracy_report(before, after)["tasks"]
+
+
+def test_tasks_are_what_was_asked_in_the_same_words_the_most_harmed_first() -> None:
+    before = exam(("count", True), ("read", True), ("count", False), ("read", True), ("once", True))
+    after = exam(("count", True), ("read", False), ("count", True), ("read", True), ("once", False))
+    assert tasks(before, after) == [
+        {"task": "read", "questions": 2, "before": 1.0, "after": 0.5},
+        {"task": "count", "questions": 2, "before": 0.5, "after": 1.0},
+    ]
+
+
+def test_questions_that_nothing_else_was_asked_like_are_no_tasks() -> None:
+    alone = exam(("one", True), ("other", False))
+    assert tasks(alone, alone) == []
+
+
+@pytest.mark.parametrize("alone", [math.inf, math.nan])
+def test_a_cache_that_breaks_the_model_can_be_written_down(alone: float) -> None:
+    ports = [SimpleNamespace(name="past_key_values.0.key", dtype="float16")]
+    bundle: Any = SimpleNamespace(
+        graph=lambda role, dialect: SimpleNamespace(inputs=ports),
+        spec=SimpleNamespace(decoder=SimpleNamespace(kv_heads=2, head_dim=8)),
+    )
+    report = cache_report(bundle, alone)
+    assert json.loads(bytes_from_json(report))["alone"] is None and report["bytes_a_token_before"] == 32
