@@ -137,7 +137,7 @@ def test_only_those_learn_whose_stage_it_is(folder: Path) -> None:
     for stage in ("siglip", "sam", "text"):
         trainer.run(stage)
     before = trainer.learner_before("stage1")
-    for stage in ("stage1", "stage2", "stage3"):
+    for stage in ("stage1", "stage2", "stage3", "scenes"):
         trainer.run(stage)
     after = trainer.finished()
     assert unchanged(trainer.learner_before("stage2"), before) == {
@@ -147,6 +147,7 @@ def test_only_those_learn_whose_stage_it_is(folder: Path) -> None:
         "decoder",
     }
     assert unchanged(trainer.learner_before("stage3"), before) == {"vision_high", "vision_low"}
+    assert unchanged(trainer.learner_before("scenes"), trainer.learner_before("stage3")) == {"vision_high"}
     assert unchanged(after, before) == {"vision_high"}
 
 
