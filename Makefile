@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml requirements/workbench.txt
 demo: setup
 	@$(BIN)/edge-vl demo
 
+# Two processes share the files of tests; one thread each, so that they do not fight for the cores.
 test: setup
-	@$(BIN)/python -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 slow: setup
 	@$(BIN)/python -m pytest -m slow

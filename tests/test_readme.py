@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from demo.full_calibration import table_from_report as quantised_table
 from demo.full_engines import table_from_report
 from demo.full_size import row_from_report
 from demo.random_checkpoint import write_random_checkpoint
@@ -93,6 +94,13 @@ def test_its_table_of_engines_is_that_of_the_committed_files() -> None:
     assert reports
     for path in reports:
         assert table_from_report(json.loads(path.read_text()), path.name) in README
+
+
+def test_its_tables_of_quantisation_are_those_of_the_committed_files() -> None:
+    reports = sorted((ROOT / "docs" / "calibration").glob("full-*.json"))
+    assert reports
+    for path in reports:
+        assert quantised_table(json.loads(path.read_text()), path.name) in README
 
 
 def test_what_it_says_of_the_demo_model_is_in_the_committed_files() -> None:

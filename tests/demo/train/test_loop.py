@@ -42,6 +42,32 @@ def folder(tmp_path: Path, tokenizer: Path) -> Path:
     return tmp_path
 
 
+class School:
+    """Teaches each stage once, for all tests that begin after it."""
+
+    def __init__(self, home: Path, tokenizer: Path, steps: int, batch: int) -> None:
+        self._home, self._steps, self._batch = home, steps, batch
+        shutil.copy(tokenizer, home / TOKENIZER)
+
+    def prepare(self, folder: Path, stage: str) -> None:
+        """Puts the states of the stages before into `folder`."""
+        for need in small_recipe(1).needs.get(stage, ()):
+            taught = trainer_in(self._home, self._steps, self._batch)
+            if not taught.path(need).exists():
+                taught.run(need)
+            shutil.copy(taught.path(need), folder)
+
+
+@pytest.fixture(scope="module")
+def long_school(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> School:
+    return School(tmp_path_factory.mktemp("long"), tokenizer, 24, 4)
+
+
+@pytest.fixture(scope="module")
+def short_school(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> School:
+    return School(tmp_path_factory.mktemp("short"), tokenizer, 4, 2)
+
+
 def tensors_of(state: State) -> dict[str, Tensor]:
     return {
         f"{module}.{name}": tensor
@@ -58,10 +84,9 @@ def assert_same(one: State, other: State) -> None:
 
 
 @pytest.mark.parametrize("stage", small_recipe(1).stages)
-def test_a_few_steps_make_the_loss_fall(stage: str, folder: Path) -> None:
+def test_a_few_steps_make_the_loss_fall(stage: str, folder: Path, long_school: School) -> None:
+    long_school.prepare(folder, stage)
     trainer = trainer_in(folder, 24, 4)
-    for need in trainer.recipe.needs.get(stage, ()):
-        trainer_in(folder, 24, 4).run(need)
     task = trainer.task(stage, trainer.recipe.plan(stage), trainer.learner_before(stage))
     before = float(task.loss(0)[0].detach())
     state = trainer.run(stage)
@@ -72,9 +97,10 @@ def test_a_few_steps_make_the_loss_fall(stage: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", small_recipe(1).stages)
-def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(stage: str, folder: Path) -> None:
-    for need in small_recipe(4).needs.get(stage, ()):
-        trainer_in(folder, 4).run(need)
+def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(
+    stage: str, folder: Path, short_school: School
+) -> None:
+    short_school.prepare(folder, stage)
     whole = trainer_in(folder, 4).run(stage)
     trainer_in(folder, 4).path(stage).unlink()
     stopped = trainer_in(folder, 4, save_seconds=0.0)
@@ -97,9 +123,9 @@ def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_pat
     kills = 0
     while not (folders["killed"] / CHECKPOINT).exists():
         process = command(folders["killed"], *words)
-        # Each life sees one more state written; then it ends without a word.
-        states = sum(1 for _ in folders["killed"].glob("*.state"))
-        while process.poll() is None and sum(1 for _ in folders["killed"].glob("*.state")) <= states:
+        # Each life sees two more states written; then it ends without a word.
+        states = 2 + sum(1 for _ in folders["killed"].glob("*.state"))
+        while process.poll() is None and sum(1 for _ in folders["killed"].glob("*.state")) < states:
             time.sleep(0.02)
         if process.poll() is None:
             process.kill()
