@@ -103,6 +103,18 @@ def test_its_tables_of_quantisation_are_those_of_the_committed_files() -> None:
         assert quantised_table(json.loads(path.read_text()), path.name) in README
 
 
+def test_what_it_says_of_the_quantised_demo_model_is_in_the_committed_files() -> None:
+    files = ("calibration/demo-gptq", "demo/hybrid", "calibration/demo-rtn")
+    gptq, plain, nearest = (json.loads((ROOT / "docs" / f"{name}.json").read_text()) for name in files)
+    assert gptq["questions"] == plain["questions"] == nearest["questions"] == "held-out"
+    shares = [100 * each["score"]["overall"] for each in (gptq, plain, nearest)]
+    said = " ".join(README.split())
+    assert f"answer {shares[0]:.1f} % of 1,500 held-out questions, the float model {shares[1]:.1f} %" in said
+    assert f"rounded to nearest it is {shares[2]:.1f} %" in said
+    before = plain["score"]["tasks"]
+    assert min(gptq["score"]["tasks"][task] - before[task] for task in before) >= -0.02 - 1e-9
+
+
 def test_what_it_says_of_the_demo_model_is_in_the_committed_files() -> None:
     tasks = {
         name: json.loads((ROOT / "docs" / "demo" / f"{name}.json").read_text())["score"]["tasks"]
