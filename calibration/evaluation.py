@@ -70,22 +70,11 @@ class Evaluation:
         """Share of right answers."""
         return sum(each.is_right for each in self.verdicts) / len(self.verdicts)
 
-    @property
-    def by_answer(self) -> dict[str, tuple[int, int]]:
-        """Right answers, and questions, by what was expected."""
-        found: dict[str, tuple[int, int]] = {}
-        for each in self.verdicts:
-            right, asked = found.get(each.expected.strip(), (0, 0))
-            found[each.expected.strip()] = right + each.is_right, asked + 1
-        return dict(sorted(found.items()))
-
 
 def exam_from_file(path: Path, limit: int | None = None) -> Exam:
     """Lines `{"image": path, "prompt": text, "answer": text}`, and `"task": text` where there are several kinds.
 
-    Paths are relative to the file.
-
-    The first `limit` by hash that can be opened. Pictures that cannot are left out by name, as samples are.
+    Paths are relative to the file. The first `limit` by hash that can be opened. Pictures that cannot are left out by name, as samples are.
     """
     try:
         lines = path.read_bytes().splitlines()

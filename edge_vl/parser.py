@@ -140,7 +140,7 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     samples.add_argument(
         "--samples", type=given_path, metavar="FILE.jsonl", help='lines {"image": path, "prompt": text}'
     )
-    parser.add_argument("--limit", type=int, default=128, metavar="N", help="samples at most (default: 128)")
+    parser.add_argument("--limit", type=int, metavar="N", help="samples at most (default: 128)")
     parser.add_argument(
         "--vision", choices=["int8", "fp16"], default="int8", help="towers and adaptor; fp16: as they are"
     )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edge_runtime.manifest import Manifest
     from edge_vl.terminal import Terminal
 
+SAMPLE_LIMIT = 128
+
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
@@ -100,10 +102,12 @@ def checked_budget(arguments: Namespace) -> Budget:
 
 
 def check_given_samples(arguments: Namespace, recipe: Recipe, budget: Budget) -> None:
-    from calibration.refusals import check_samples
+    from calibration.refusals import check_idle, check_samples
 
     if arguments.images is None and arguments.samples is None:
         check_samples(recipe, samples_from_arguments(arguments), budget)
+        why, fix = "it is about samples, and none are given", "leave it out, or give --images or --samples"
+        check_idle(f"--limit {arguments.limit}", arguments.limit is not None, why, fix)
 
 
 def aim_from_arguments(arguments: Namespace, budget: Budget) -> Aim:
@@ -116,10 +120,11 @@ def aim_from_arguments(arguments: Namespace, budget: Budget) -> Aim:
 def samples_from_arguments(arguments: Namespace) -> SampleSet:
     from calibration.samples import SampleSet, samples_from_file, samples_from_folder
 
+    limit = SAMPLE_LIMIT if arguments.limit is None else arguments.limit
     if arguments.images is not None:
-        return samples_from_folder(arguments.images, arguments.limit)
+        return samples_from_folder(arguments.images, limit)
     if arguments.samples is not None:
-        return samples_from_file(arguments.samples, arguments.limit)
+        return samples_from_file(arguments.samples, limit)
     return SampleSet(())
 
 

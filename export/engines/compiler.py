@@ -50,7 +50,7 @@ def build_engine(
         )
     with staged_file(Path(request.plan)) as made:
         asked = dataclasses.replace(request, onnx=str(graph), plan=str(made))
-        ending = ending_of_child(asked, made.parent, memory_limit_mib, command)
+        ending = ending_of_child(asked, made.parent, command, memory_limit_mib)
         report = report_from_ending(request.role, ending, memory_limit_mib, made)
     held_mib = max(report.peak_held_mib, ending.peak.held_mib)
     resident_mib = max(report.peak_resident_mib, ending.peak.resident_mib)
@@ -74,10 +74,13 @@ def report_from_ending(role: str, ending: Ending, limit_mib: int | None, made: P
 
 
 def ending_of_child(
-    request: BuildRequest, folder: Path, limit_mib: int | None, command: Sequence[str]
+    request: object, folder: Path, command: Sequence[str], limit_mib: int | None = None
 ) -> Ending:
+    """What became of a process that was handed the request, a record, on its standard input.
+
+    It runs in `folder`, one of ours, so that no file of the user's is taken for a module, and finds what we find.
+    """
     pipe = subprocess.PIPE
-    # It runs in a folder of ours, so that no file of the user's is taken for a module, and finds what we find.
     with subprocess.Popen(
         [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
     ) as process:

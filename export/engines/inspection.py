@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import MachineFault, one_line
-from edge_runtime.record import json_from_record, record_from_json
-from export.engines.compiler import Ending, environment, watched
+from edge_runtime.record import record_from_json
+from export.engines.compiler import Ending, ending_of_child
 from export.engines.engine_inspector import WITHOUT_GPU
 from export.engines.failures import signal_name
 from export.engines.inspector import PlanReport
@@ -49,28 +47,14 @@ def report_from_device(path: Path, engine: EngineName, command: Sequence[str] = 
     EVL-FILE, EVL-ENGINE-* and, where the process that asks dies, EVL-INSPECT-CRASH.
     """
     request = InspectionRequest(str(path.absolute()), engine)
-    ending = ending_of_inspection(request, command)
+    with tempfile.TemporaryDirectory() as folder:
+        ending = ending_of_child(request, Path(folder), command)
     if ending.status != 0 or not ending.stdout:
         raise crash_error(path, ending)
     inspection = record_from_json(Inspection, json.loads(ending.stdout), "the inspector's answer")
     if inspection.failure is not None:
         raise error_from_failure(inspection.failure)
     return inspection.report
-
-
-def ending_of_inspection(request: InspectionRequest, command: Sequence[str]) -> Ending:
-    pipe = subprocess.PIPE
-    # An empty folder, so that no file of the user's is taken for a module.
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
-        ) as process,
-    ):
-        try:
-            return watched(process, json.dumps(json_from_record(request)).encode(), None)
-        finally:
-            process.kill()
 
 
 def crash_error(path: Path, ending: Ending) -> MachineFault:

@@ -101,7 +101,9 @@ def report_from_plan(path: Path) -> PlanReport:
     try:
         with opened_plan(path) as data:
             plan_bytes, parts = len(data), parts_from(listings_in(data))
-        reports = [profile_report(index, parts) for index in sorted({main.profile for main, _ in parts})]
+        reports = [
+            profile_report(index, parts) for index in sorted({main.header.profile for main, _ in parts})
+        ]
     except (ListingError, ValueError) as fault:  # an empty file cannot be mapped: ValueError
         raise listing_error(path, str(fault)) from fault
     if not reports:
@@ -132,7 +134,7 @@ def parts_from(listings: Iterable[Listing]) -> list[Part]:
 
 
 def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
-    parts = [part for part in every if part[0].profile == index]
+    parts = [part for part in every if part[0].header.profile == index]
     constants: Counter[str] = Counter()
     for listing in (each for main, fusions in parts for each in (main, *fusions)):
         for tensor in listing.tensors.values():
@@ -141,14 +143,16 @@ def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
     names = [operation.name for operation in operations if operation.kind == "function"]
     return ProfileReport(
         index=index,
-        accelerators=tuple(sorted({each for main, _ in parts for each in main.accelerators})),
+        accelerators=tuple(sorted({each for main, _ in parts for each in main.header.accelerators})),
         attention=attention_counts(names),
         products=tuple(product for part in parts for product in products_of(part)),
         constant_bytes={kind: size for kind, size in sorted(constants.items()) if size},
         # How the memory of several parts is shared, the listing does not tell.
-        activation_bytes=parts[0][0].activation_bytes if len(parts) == 1 else None,
+        activation_bytes=parts[0][0].header.activation_bytes if len(parts) == 1 else None,
         kernels=sum(operation.kind in KERNELS for operation in operations),
-        in_place=tuple(sorted(name for main, _ in parts for name in {*main.inputs} & {*main.outputs})),
+        in_place=tuple(
+            sorted(name for main, _ in parts for name in {*main.header.inputs} & {*main.header.outputs})
+        ),
     )
 
 

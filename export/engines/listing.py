@@ -55,20 +55,25 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """One compiled part. Those whose accelerator is "*" are compiled on the device, inside the part before them."""
-
+class Header:
     accelerators: tuple[str, ...]
     profile: int
     activation_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One compiled part. Those whose accelerator is "*" are compiled on the device, inside the part before them."""
+
+    header: Header
     tensors: dict[str, Tensor]
     operations: tuple[Operation, ...]
 
     @property
     def is_for_device(self) -> bool:
-        return self.accelerators == ("*",)
+        return self.header.accelerators == ("*",)
 
     def type_of(self, name: str) -> str:
         if name not in self.tensors:
@@ -107,21 +112,25 @@ def listing_from_text(text: str) -> Listing:
         elif section == "main" and (field := FIELD.match(line)):
             operations.append(operation_from_line(field[1], line))
     tensors |= {name: Tensor(type_of_whole(tensors, base), 0) for name, base in parts.items()}
-    accelerators = [found[1].split() for line in header if (found := ACCELERATORS.match(line))]
-    if len(accelerators) != 1 or not operations:
-        raise ListingError("a listing names no accelerator or no operation")
-    profiles = {int(number) for line in header for number in PROFILE.findall(line)} or {0}
+    if not operations:
+        raise ListingError("a listing names no operation")
+    return Listing(header_from_lines(header), tensors, tuple(operations))
+
+
+def header_from_lines(lines: Sequence[str]) -> Header:
+    accelerators = [found[1].split() for line in lines if (found := ACCELERATORS.match(line))]
+    if len(accelerators) != 1:
+        raise ListingError("a listing names no accelerator")
+    profiles = {int(number) for line in lines for number in PROFILE.findall(line)} or {0}
     if len(profiles) != 1:
         raise ListingError(f"one listing is for the profiles {sorted(profiles)}")
-    sizes = [int(found[1]) for line in header if (found := REGION.match(line))]
-    return Listing(
+    sizes = [int(found[1]) for line in lines if (found := REGION.match(line))]
+    return Header(
         tuple(accelerators[0]),
         profiles.pop(),
         sum(sizes),
-        names_in_header(HEADER_INPUTS, header),
-        names_in_header(HEADER_OUTPUTS, header),
-        tensors,
-        tuple(operations),
+        names_in_header(HEADER_INPUTS, lines),
+        names_in_header(HEADER_OUTPUTS, lines),
     )
 
 

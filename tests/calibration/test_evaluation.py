@@ -111,12 +111,11 @@ def test_space_around_an_answer_does_not_count_and_all_else_does() -> None:
     assert not verdict("a cat", "a cat.").is_right
 
 
-def test_accuracy_is_a_share_and_each_answer_has_its_own() -> None:
+def test_accuracy_is_a_share_and_what_is_lost_of_it_is_told_in_points() -> None:
     found = Evaluation(
         (verdict("red", "red"), verdict("red ", "blue"), verdict("blue", "blue"), verdict("x", ""))
     )
     assert found.accuracy == 0.5
-    assert found.by_answer == {"blue": (1, 1), "red": (1, 2), "x": (0, 1)}
     better = Evaluation((verdict("red", "red"),))
     assert lost_points(better, found) == 50 and lost_points(found, better) == -50
 

@@ -53,6 +53,7 @@ def names_in(folder: Path) -> list[str]:
         (["--budget-kl", "-1"], "--budget-kl -1"),
         (["--budget-accuracy", "1"], "--eval"),
         (["--vision", "fp16", "--budget-kl", "1"], "there are no samples"),
+        (["--vision", "fp16", "--limit", "4"], "--limit 4 has nothing to do"),
         ([], "there are no samples"),
     ],
 )

@@ -29,10 +29,11 @@ shape_main {
 
 def test_a_listing_is_read_to_the_last_name() -> None:
     listing = listing_from_text(TEXT)
-    assert (listing.accelerators, listing.profile, listing.activation_bytes) == (("sm80", "sm89"), 1, 512)
+    header = listing.header
+    assert (header.accelerators, header.profile, header.activation_bytes) == (("sm80", "sm89"), 1, 512)
     assert (listing.type_of("{a b}"), listing.tensors["{a b}"].constant_bytes) == ("int8", 64)
     assert listing.type_of("x^deref") == "half"
-    assert (listing.inputs, listing.outputs) == (("x [profile 1].1", "cache.1"), ("z.1", "cache.1"))
+    assert (header.inputs, header.outputs) == (("x [profile 1].1", "cache.1"), ("z.1", "cache.1"))
     product, fusion = listing.operations
     assert (product.kind, product.name, product.inputs) == (
         "fully_connected",
