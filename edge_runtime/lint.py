@@ -8,12 +8,14 @@ from edge_runtime.bundle import check_operators
 from edge_runtime.dialects import Grammar, grammar_named
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry
-from edge_runtime.onnxfile import Node, OnnxFile
+from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.onnxreader import graph_error
 
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 FOUR_BITS = "int4"
 SIGNED = ("int8", FOUR_BITS)
+MASKED_ATTENTION = 4  # query, key, value, mask
+REFUSED_ATTRIBUTES = {"Attention": ("softcap",), "Resize": ("antialias",)}
 
 
 def check_grammar(onnx_file: OnnxFile, entry: GraphEntry) -> None:
@@ -23,9 +25,10 @@ def check_grammar(onnx_file: OnnxFile, entry: GraphEntry) -> None:
     check_operators(onnx_file, grammar.operators, entry.path)
     if not grammar.is_symmetric:
         return
-    dtypes = {tensor.name: tensor.dtype for tensor in onnx_file.initializers}
+    stored = {tensor.name: tensor for tensor in onnx_file.initializers}
     for node in onnx_file.nodes:
-        if node.op_type in QUANTISERS and (fault := rounding_fault(node, dtypes)):
+        fault = rounding_fault(node, stored) if node.op_type in QUANTISERS else refused_use(node)
+        if fault:
             raise graph_error(entry.path, f"{node.op_type} (node {node.name!r}) {fault}")
 
 
@@ -42,15 +45,33 @@ def check_opset(onnx_file: OnnxFile, entry: GraphEntry, grammar: Grammar) -> Non
         )
 
 
-def rounding_fault(node: Node, dtypes: Mapping[str, str]) -> str:
+def rounding_fault(node: Node, stored: Mapping[str, Tensor]) -> str:
     """What an engine that rounds around zero cannot read in a Q or DQ; empty where it can."""
-    zero = node.inputs[2] if len(node.inputs) > 2 else ""
+    packed, scale, zero = (*node.inputs, "", "", "")[:3]
     if node.attributes.get("output_dtype"):
         return "names its type instead of having a zero point"
-    if zero and zero not in dtypes:
+    if scale not in stored:
+        return "computes its scale"
+    if packed in stored and stored[packed].dtype not in SIGNED:
+        return f"unpacks {stored[packed].dtype}, which is no signed type"
+    if node.attributes.get("block_size") and (packed not in stored or stored[packed].dtype != FOUR_BITS):
+        return "has blocks without being of 4 bits"
+    if not zero:
+        return "has no zero point, and so rounds to uint8" if node.op_type == "QuantizeLinear" else ""
+    return zero_point_fault(zero, stored)
+
+
+def zero_point_fault(name: str, stored: Mapping[str, Tensor]) -> str:
+    if name not in stored:
         return "computes its zero point"
-    if zero and dtypes[zero] not in SIGNED:
-        return f"has a zero point of type {dtypes[zero]}, which is no signed one"
-    if not zero and node.op_type == "QuantizeLinear":
-        return "has no zero point, and so rounds to uint8"
-    return ""
+    if stored[name].dtype not in SIGNED:
+        return f"has a zero point of type {stored[name].dtype}, which is no signed one"
+    return "" if stored[name].is_zero else "has a zero point that is not seen to be zero"
+
+
+def refused_use(node: Node) -> str:
+    """What TensorRT's parser does not take in an operator that it knows; empty where nothing is the matter."""
+    if node.op_type == "Attention" and any(node.inputs[MASKED_ATTENTION:]):
+        return "has a cache of its own"
+    said = [name for name in REFUSED_ATTRIBUTES.get(node.op_type, ()) if node.attributes.get(name)]
+    return f"says {said[0]}" if said else ""

@@ -26,10 +26,13 @@ class ExternalData:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
+    """`is_zero` is None where it was not looked at: of what may be a zero point, the values are."""
+
     name: str
     dtype: str
     dims: tuple[int, ...]
     external: ExternalData | None
+    is_zero: bool | None = None
 
     @property
     def nbytes(self) -> int:

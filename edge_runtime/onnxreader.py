@@ -44,6 +44,7 @@ FILE_LIMIT = (1 << 31) - 1  # protobuf itself goes no further
 SUBGRAPH_LIMIT = 16
 OBJECT_FIELDS = 5  # what a node or tensor counts for besides its fields: an empty one costs memory too
 EXTERNAL = 1  # TensorProto.data_location
+ZERO_POINT_LIMIT = 1 << 20  # bytes that are looked at
 UNNAMED = "?"  # the name of a dynamic dimension that has none
 
 
@@ -217,6 +218,7 @@ class Walk:
         name, code, is_external = "", 0, False
         dims: list[int] = []
         pairs: dict[str, str] = {}
+        raw = memoryview(b"")
         for field_name, value in fields_of(data, TENSOR, self.allowance):
             if field_name == "dims":
                 dims.append(signed(value))
@@ -226,6 +228,8 @@ class Walk:
                 name = self.text(value)
             elif field_name == "data_location":
                 is_external = value == EXTERNAL
+            elif field_name == "raw_data":
+                raw = view(value)
             else:
                 self.pair(view(value), pairs)
         if code not in DTYPES or any(dim < 0 for dim in dims):
@@ -233,9 +237,8 @@ class Walk:
         if is_external != bool(pairs):
             raise WireError(f"the tensor {name!r} is half inside and half outside the file")
         external = external_from_pairs(name, pairs) if is_external else None
-        tensor = Tensor(name, DTYPES[code], tuple(dims), external)
-        self.tensors.append(tensor)
-        return tensor
+        self.tensors.append(Tensor(name, DTYPES[code], tuple(dims), external, all_zero(raw)))
+        return self.tensors[-1]
 
     def pair(self, data: memoryview, pairs: dict[str, str]) -> None:
         found = {"key": "", "value": ""}
@@ -278,6 +281,11 @@ class Walk:
         if len(found) > 1:
             raise WireError("a dimension has a size and a name")
         return (found or [UNNAMED])[0]
+
+
+def all_zero(raw: memoryview) -> bool | None:
+    """None where there are no bytes to look at, or more than a zero point has."""
+    return bytes(raw).count(0) == len(raw) if 0 < len(raw) <= ZERO_POINT_LIMIT else None
 
 
 def external_from_pairs(name: str, pairs: Mapping[str, str]) -> ExternalData:

@@ -60,7 +60,7 @@ SPARSE = schema("SparseTensorProto", values="1 bytes", indices="2 bytes", dims="
 TENSOR = schema(
     "TensorProto", dims="1 numbers", data_type="2 number", segment="3 skipped", float_data="4 skipped",
     int32_data="5 skipped", string_data="6 skipped", int64_data="7 skipped", name="8 bytes",
-    raw_data="9 skipped", double_data="10 skipped", uint64_data="11 skipped", doc_string="12 skipped",
+    raw_data="9 bytes", double_data="10 skipped", uint64_data="11 skipped", doc_string="12 skipped",
     external_data="13 bytes many", data_location="14 number", metadata_props="16 skipped",
 )  # fmt: skip
 PAIR = schema("StringStringEntryProto", key="1 bytes", value="2 bytes")

@@ -1,5 +1,10 @@
-"""For every test: oracles and engines that are imported directly report to nobody."""
+"""For every test: oracles and engines that are imported directly report to nobody, and Ctrl-C means what it says."""
 
 import os
+import signal
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# Whoever starts the tests in the background has Ctrl-C ignored, here and in every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

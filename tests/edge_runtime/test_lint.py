@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import GraphEntry, Port
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
+from edge_runtime.onnxreader import onnx_file_from_bytes
 
 PORT = Port("x", "float16", (1, 8))
 
@@ -25,8 +30,11 @@ def node(op_type: str, *inputs: str, **attributes: int) -> Node:
     return Node(op_type, "", "it", inputs, ("y",), attributes)
 
 
-def tensor(name: str, dtype: str) -> Tensor:
-    return Tensor(name, dtype, (), None)
+def tensor(name: str, dtype: str, is_zero: bool | None = None) -> Tensor:
+    return Tensor(name, dtype, (), None, is_zero)
+
+
+SCALE = tensor("scale", "float16")
 
 
 def fault_of(file: OnnxFile, dialect: Dialect = "trt10", opset: int = 20) -> str:
@@ -69,35 +77,106 @@ def test_every_dialect_takes_plain_products() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "uint4", "uint16"])
 def test_a_zero_point_without_a_sign_is_refused(dialect: Dialect, dtype: str) -> None:
     for operator in ("QuantizeLinear", "DequantizeLinear"):
-        file = file_of(node(operator, "x", "scale", "zero"), tensors=(tensor("zero", dtype),))
+        file = file_of(node(operator, "x", "scale", "zero"), tensors=(SCALE, tensor("zero", dtype, True)))
         assert dtype in fault_of(file, dialect)
 
 
 def test_onnx_runtime_may_have_any_zero_point() -> None:
-    file = file_of(node("QuantizeLinear", "x", "scale", "zero"), tensors=(tensor("zero", "uint8"),))
+    file = file_of(node("QuantizeLinear", "x", "scale", "zero"), tensors=(SCALE, tensor("zero", "uint8")))
     check_grammar(file, entry("ort", 20))
 
 
 def test_rounding_without_a_zero_point_would_be_to_uint8() -> None:
-    assert "uint8" in fault_of(file_of(node("QuantizeLinear", "x", "scale")))
-    check_grammar(file_of(node("DequantizeLinear", "w", "scale")), entry("trt10", 20))
+    assert "uint8" in fault_of(file_of(node("QuantizeLinear", "x", "scale"), tensors=(SCALE,)))
+    check_grammar(file_of(node("DequantizeLinear", "q", "scale"), tensors=(SCALE,)), entry("trt10", 20))
+
+
+@pytest.mark.parametrize("dialect", ["trt10", "trt"])
+def test_weights_without_a_sign_are_refused_even_where_no_zero_point_says_so(dialect: Dialect) -> None:
+    weights = file_of(node("DequantizeLinear", "w", "scale"), tensors=(SCALE, tensor("w", "uint8")))
+    assert "unpacks uint8" in fault_of(weights, dialect)
+
+
+@pytest.mark.parametrize("dialect", ["trt10", "trt"])
+def test_a_computed_scale_is_dynamic_quantisation_whatever_computes_it(dialect: Dialect) -> None:
+    for operator in ("QuantizeLinear", "DequantizeLinear"):
+        file = file_of(
+            node("ReduceMax", "x"), node(operator, "x", "y", "zero"), tensors=(tensor("zero", "int8", True),)
+        )
+        assert "computes its scale" in fault_of(file, dialect)
+
+
+@pytest.mark.parametrize("is_zero", [False, None])
+def test_a_zero_point_that_is_not_seen_to_be_zero_is_refused(is_zero: bool | None) -> None:
+    file = file_of(
+        node("DequantizeLinear", "w", "scale", "zero"), tensors=(SCALE, tensor("zero", "int8", is_zero))
+    )
+    assert "not seen to be zero" in fault_of(file)
+
+
+@pytest.mark.parametrize("packed", ["int8", "w"])
+def test_blocks_are_for_4_bit_weights_alone(packed: str) -> None:
+    """Even beside such weights, which open the newer opset."""
+    beside = node("DequantizeLinear", "w4", "scale", block_size=32)
+    file = file_of(
+        beside,
+        node("DequantizeLinear", packed, "scale", block_size=32),
+        tensors=(SCALE, tensor("w4", "int4"), tensor("int8", "int8")),
+    )
+    assert "without being of 4 bits" in fault_of(file, opset=21)
+
+
+@pytest.mark.parametrize(
+    ("refused", "word"),
+    [
+        (node("Attention", "q", "k", "v", softcap=5), "softcap"),
+        (node("Attention", "q", "k", "v", "", "past_k", "past_v"), "a cache of its own"),
+        (node("Resize", "x", "", "sizes", antialias=1), "antialias"),
+    ],
+)
+def test_what_the_parser_does_not_take_in_an_operator_is_named(refused: Node, word: str) -> None:
+    assert word in fault_of(file_of(refused), "trt", 24)
+    check_grammar(file_of(node("Attention", "q", "k", "v", "mask", softcap=0)), entry("trt", 24))
+
+
+@pytest.mark.parametrize(("zero", "is_fine"), [(0, True), (5, False)])
+def test_zero_points_are_read_in_the_file_itself(zero: int, is_fine: bool) -> None:
+    nodes = [helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["y"], axis=1)]
+    values: dict[str, NDArray[Any]] = {
+        "w": np.ones((2, 3), np.int8),
+        "scale": np.ones(3, np.float16),
+        "zero": np.full(3, zero, np.int8),
+    }
+    stored = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    ends = helper.make_tensor_value_info("y", TensorProto.FLOAT16, [2, 3])
+    model = helper.make_model(helper.make_graph(nodes, "g", [], [ends], stored))
+    file = onnx_file_from_bytes(model.SerializeToString(), "graphs/a.onnx")
+    if is_fine:
+        check_grammar(file, entry("trt10", 20))
+    else:
+        assert "not seen to be zero" in fault_of(file)
 
 
 def test_a_computed_zero_point_or_a_type_beside_it_is_refused() -> None:
-    assert "computes" in fault_of(file_of(node("QuantizeLinear", "x", "scale", "zero")))
+    computed = file_of(node("QuantizeLinear", "x", "scale", "zero"), tensors=(SCALE,))
+    assert "computes its zero point" in fault_of(computed)
     named = file_of(node("QuantizeLinear", "x", "scale", output_dtype=3))
     assert "names its type" in fault_of(named)
 
 
 def test_signed_zero_points_are_fine() -> None:
-    file = file_of(node("QuantizeLinear", "x", "scale", "zero"), tensors=(tensor("zero", "int8"),))
+    file = file_of(
+        node("QuantizeLinear", "x", "scale", "zero"), tensors=(SCALE, tensor("zero", "int8", True))
+    )
     check_grammar(file, entry("trt10", 20))
 
 
 @pytest.mark.parametrize("dialect", ["ort", "trt10"])
 def test_opset_21_is_for_4_bit_weights_alone(dialect: Dialect) -> None:
     assert "EVL-BUNDLE-OPSET" in fault_of(file_of(), dialect, 21)
-    packed = file_of(node("DequantizeLinear", "w", "scale", block_size=32), tensors=(tensor("w", "int4"),))
+    packed = file_of(
+        node("DequantizeLinear", "w", "scale", block_size=32), tensors=(SCALE, tensor("w", "int4"))
+    )
     check_grammar(packed, entry(dialect, 21))
     assert "EVL-BUNDLE-OPSET" in fault_of(packed, dialect, 22)
 
