@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
 
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -16,7 +22,7 @@ from edge_runtime.dialects import Dialect
 from export.dialects.spellings import form_from_dialect
 from export.modules.form import DecoderForm
 from export.modules.head import SplitHead, column_ranges, part_of_head
-from tests.proof.subject import CONTEXT, bundle_below, session_folder
+from tests.proof.subject import CONTEXT, bundle_below, checkpoint_below, session_folder
 
 DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
 STEPS = 5
@@ -75,21 +81,54 @@ def test_the_head_of_a_bundle_lies_in_four_parts_of_the_checkpoints_columns(bund
     assert "head.weight" not in stored
 
 
-def test_candidates_are_the_largest_logits_in_order(bundle: Bundle) -> None:
-    (dialect,) = bundle.manifest.dialects
-    entry, decoder = bundle.graph("decoder", dialect), bundle.spec.decoder
+def feeds_of(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """Five tokens of two sequences into empty caches; two logits of each are asked for."""
+    decoder, (dialect,) = bundle.spec.decoder, bundle.manifest.dialects
     rng = np.random.Generator(np.random.PCG64(1))
     cache = (2, decoder.kv_heads, CONTEXT, decoder.head_dim)
-    feeds = {
-        port.name: np.zeros(cache, np.float32) for port in entry.inputs if port.name.startswith("past")
-    } | {
+    caches = [port for port in bundle.graph("decoder", dialect).inputs if port.name.startswith("past")]
+    return {port.name: np.zeros(cache, np.float32) for port in caches} | {
         "inputs_embeds": rng.standard_normal((2, STEPS, decoder.width)).astype(np.float32),
         "write_index": np.zeros(2, np.int64),
         "logit_index": np.array([[0, STEPS - 1], [2, 1]], np.int64),
     }
+
+
+def test_the_parts_of_a_bundles_head_are_joined_exactly(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    """To the last bit what one product with the checkpoint's whole head gives for the same tokens."""
+    (dialect,) = bundle.manifest.dialects
+    path = bundle.path_of(bundle.graph("decoder", dialect))
+    model = onnx.load(path)
+    (hidden,) = {node.input[0] for node in model.graph.node if part_of_head(node.input[-1]) is not None}
+    model.graph.output.append(helper.make_tensor_value_info(hidden, TensorProto.FLOAT, None))
+    outputs = session_of(model, tmp_path).run(["logits", hidden], feeds_of(bundle))
+    logits, tokens = np.asarray(outputs[0]), np.asarray(outputs[1])
+    head = load_file(checkpoint_below(folder, "grouped") / "model.safetensors")["lm_head.weight"].T
+    whole = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "whole",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, tokens.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, logits.shape)],
+        [numpy_helper.from_array(np.ascontiguousarray(head), "w")],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    (expected,) = session_of(helper.make_model(whole, opset_imports=opset, ir_version=10), tmp_path).run(
+        None, {"x": tokens}
+    )
+    np.testing.assert_array_equal(logits, expected)
+
+
+def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSession:
+    path = folder / "graph.onnx"
+    onnx.save(model, path)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_candidates_are_the_largest_logits_in_order(bundle: Bundle) -> None:
+    (dialect,) = bundle.manifest.dialects
     session = OrtBackend(bundle, threads=1, dialect=dialect).session("decoder")
-    logits, values, ids = session.run(["logits", "top_values", "top_ids"], feeds)
-    count = min(64, decoder.vocab)
+    logits, values, ids = session.run(["logits", "top_values", "top_ids"], feeds_of(bundle))
+    count = min(64, bundle.spec.decoder.vocab)
     assert values.shape == ids.shape == (2, 2, count)
     np.testing.assert_array_equal(np.take_along_axis(logits, ids, -1), values)
     np.testing.assert_array_equal(values, -np.sort(-logits, axis=-1)[..., :count])
