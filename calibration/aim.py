@@ -1,4 +1,4 @@
-"""What a calibration has to keep: budgets, and questions with known answers."""
+"""What a calibration has to keep and to find out: budgets, the harm that layers do alone, questions with known answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibration.answers import Answers
 from calibration.budget import Budget, Choice, chosen_mix
-from calibration.cache import DIALECTS, PAST
+from calibration.cache import PAST, carriers_in
 from calibration.evaluation import Evaluation, Exam, kept_evaluation
 from calibration.ladder import (
     NODE_BYTES,
@@ -27,16 +27,18 @@ from calibration.trial import Trial
 from calibration.writer import BundleWriter
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import Calibration, GraphEntry
+from edge_runtime.manifest import Calibration
 from edge_runtime.progress import silent
 
 
 @dataclass(frozen=True)
 class Aim:
-    """Without a budget every layer becomes what the recipe says. An exam alone is only sat, before and after."""
+    """Without a budget every layer becomes what the recipe says. An exam alone is only sat, before and after, and layers
+    that are only ranked stay as they are."""
 
     budget: Budget = field(default_factory=Budget)
     exam: Exam | None = None
+    is_ranked: bool = False  # layers by the harm they do alone, which a budget looks for anyway
 
     def __post_init__(self) -> None:
         if self.budget.accuracy is not None and self.exam is None:
@@ -49,26 +51,34 @@ class Aim:
     def has_budget(self) -> bool:
         return self.budget.is_given
 
+    @property
+    def needs_ranking(self) -> bool:
+        return self.is_ranked or self.has_budget
+
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A plan within its budgets, and how it was found."""
+    """A plan within its budgets, and how it was found; without a budget nothing was chosen."""
 
     plan: Plan
     sensitivity: Sensitivity
-    choice: Choice
+    choice: Choice | None
 
     def to_json(self, budget: Budget) -> dict[str, object]:
-        asked: Mapping[str, float | None] = asdict(budget)
-        measured = self.choice.measured
-        return {
-            "asked": {name: value for name, value in asked.items() if value is not None},
-            "layers_lifted": self.choice.lifts,
-            "tries": self.choice.tries,
-            "bytes_at_most": self.choice.bytes,
-            "measured": None if measured is None else asdict(measured),
-            "alone": self.sensitivity.to_json(),
-        }
+        """The parts of `quality.json` that tell of it."""
+        ranked: dict[str, object] = {"sensitivity": self.sensitivity.to_json()}
+        return ranked if self.choice is None else {"budget": json_from_choice(self.choice, budget)} | ranked
+
+
+def json_from_choice(choice: Choice, budget: Budget) -> dict[str, object]:
+    asked: Mapping[str, float | None] = asdict(budget)
+    return {
+        "asked": {name: value for name, value in asked.items() if value is not None},
+        "layers_lifted": choice.lifts,
+        "tries": choice.tries,
+        "bytes_at_most": choice.bytes,
+        "measured": None if choice.measured is None else asdict(choice.measured),
+    }
 
 
 def float_evaluation(subject: Subject, exam: Exam | None) -> Evaluation | None:
@@ -82,24 +92,34 @@ def float_evaluation(subject: Subject, exam: Exam | None) -> Evaluation | None:
 def kept_plan(
     subject: Subject, plan: Plan, answers: Answers, aim: Aim, before: Evaluation | None, origin: Calibration
 ) -> Kept:
-    """`plan` with as many layers nearer to float as its budgets need."""
+    """`plan` with as many layers nearer to float as its budgets need; without a budget its layers are only ranked."""
     bundle, matrices = subject.bundle, matrices_of(subject.bundle)
     trial = Trial(bundle, subject.dialect, answers, plan, subject.threads)
-    found = sensitivity_of(trial, plan.decisions, matrices, subject.desk, subject.progress)
+    found = sensitivity_of(
+        trial, plan.decisions, matrices, subject.desk, subject.progress, is_asked_only=not aim.has_budget
+    )
+    if not aim.has_budget:
+        return Kept(plan, found, None)
     ladders = found.ladders(matrices)
-    one = bundle_in_one_dialect(bundle, subject.dialect)
+    fixed = fixed_bytes(bundle, matrices, ladders) + bytes_beside(bundle, subject.recipe)
+    rehearsal = rehearsal_of(subject, plan, answers, aim, before, origin)
+    choice = chosen_mix(plan.decisions, ladders, aim.budget, fixed, rehearsal, subject.progress)
+    return Kept(replace(plan, decisions=choice.mix), found, choice)
+
+
+def rehearsal_of(
+    subject: Subject, plan: Plan, answers: Answers, aim: Aim, before: Evaluation | None, origin: Calibration
+) -> Rehearsal:
+    one = bundle_in_one_dialect(subject.bundle, subject.dialect)
 
     def write(mix: Mix, folder: Path) -> Bundle:
         changed = replace(plan, decisions=mix)
         return Bundle(folder, BundleWriter(one, subject.recipe, changed, folder, silent).write(origin))
 
     sitting = Sitting(aim.exam, before) if aim.exam is not None and before is not None else None
-    rehearsal = Rehearsal(
+    return Rehearsal(
         write, subject.dialect, answers, sitting, subject.threads, subject.desk, subject.progress
     )
-    fixed = fixed_bytes(bundle, matrices, ladders) + bytes_beside(bundle, subject.recipe)
-    choice = chosen_mix(plan.decisions, ladders, aim.budget, fixed, rehearsal, subject.progress)
-    return Kept(replace(plan, decisions=choice.mix), found, choice)
 
 
 def least_bytes(bundle: Bundle, recipe: Recipe) -> int:
@@ -135,8 +155,3 @@ def cache_bytes(bundle: Bundle, recipe: Recipe) -> int:
     decoder = bundle.spec.decoder
     ports = sum(port.name.startswith(PAST) for each in carriers_in(bundle) for port in each.inputs)
     return ports * (4 * decoder.kv_heads * decoder.head_dim + NODE_BYTES)
-
-
-def carriers_in(bundle: Bundle) -> list[GraphEntry]:
-    """The decoders whose cache can hold bytes."""
-    return [each for each in bundle.manifest.graphs if each.role == "decoder" and each.dialect in DIALECTS]

@@ -191,15 +191,6 @@ def rounded_in_place(values: Floats, scales: Weight, lowest: int, highest: int) 
     return values.astype(np.int8)
 
 
-def weight_from_quantised(quantised: Quantised) -> Weight:
-    """The weight as engines see it, (K, N) in the type of the scales."""
-    rows, columns = quantised.integers.shape
-    wide = quantised.integers.astype(np.float32).reshape(-1, quantised.block or rows, columns)
-    scales = quantised.scales.astype(np.float32).reshape(-1, 1, columns)
-    weight: Weight = (wide * scales).reshape(rows, columns).astype(quantised.scales.dtype)
-    return weight
-
-
 def sqnr_db_of(weight: Weight, quantised: Quantised) -> float | None:
     """The power of the weight over that of what rounding lost, in decibels; None where nothing was lost."""
     rows, columns = weight.shape

@@ -11,11 +11,13 @@ import numpy as np
 import onnx_ir as ir
 
 from calibration.blocks import Floats
+from calibration.cache_trt10 import CHOICE, OLD, ByteCache
 from calibration.decision import INT8_LIMIT
 from calibration.migration import Scaling
 from calibration.minmax import Feeds, appended, constant, session_from_model
+from calibration.soundness import called, error_in_graph
+from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry, Port
 from edge_runtime.progress import Progress
 
@@ -24,7 +26,8 @@ PAST, PRESENT = "past_key_values.", "present."
 OPERATOR = "GroupQueryAttention"
 PAST_PLACES = {"key": 3, "value": 4}  # among its inputs
 SCALE_PLACES = {"key": 12, "value": 13}
-DIALECTS: tuple[Dialect, ...] = ("ort",)  # that can carry it
+# That can carry it: TensorRT's update in place, which `trt` is for, takes caches of floats and no others.
+DIALECTS: tuple[Dialect, ...] = ("ort", "trt10")
 PRESENT_NAME = re.compile(r"present\.(?P<layer>\d+)\.(?P<kind>key|value)")
 
 
@@ -48,8 +51,10 @@ class CacheScales:
         return CacheScales({name: steps(name, each) for name, each in self.steps.items()})
 
 
-def cache_scales(path: Path, feeds: Sequence[Feeds], threads: int, progress: Progress) -> CacheScales:
-    """From the keys and values of whole answers, each from an empty cache."""
+def cache_scales(
+    path: Path, feeds: Sequence[Feeds], threads: int, progress: Progress, samples: Sequence[str] = ()
+) -> CacheScales:
+    """From the keys and values of whole answers, each from an empty cache; `samples` are names, for errors."""
     model = ir.load(path)
     names = watch_caches(model.graph)
     session = session_from_model(model, path.parent, threads)
@@ -59,7 +64,8 @@ def cache_scales(path: Path, feeds: Sequence[Feeds], threads: int, progress: Pro
         progress("measuring the cache", done, len(feeds))
         found = session.run(None, {name: each for name, each in sample.items() if name in needed})
         for name, maxima in zip(names, found, strict=True):
-            check_finite(name, maxima, done)
+            if not np.isfinite(maxima).all():
+                raise error_in_graph(path, called(samples, done), f"the cache {name}")
             largest[name] = np.maximum(largest[name], maxima)
     return CacheScales({name: steps_from_maxima(maxima) for name, maxima in largest.items()})
 
@@ -78,15 +84,6 @@ def watch_caches(graph: ir.Graph) -> list[str]:
     return [str(value.name)[len(PRESENT) :] for value in caches]
 
 
-def check_finite(name: str, maxima: Floats, sample: int) -> None:
-    if not np.isfinite(maxima).all():
-        what, why = (
-            f"sample {sample + 1} cannot be calibrated with",
-            f"the cache {name} is no finite number in it",
-        )
-        raise EdgeVLError("EVL-QUANT-SAMPLE", what, why, "leave it out, or export with --precision fp32")
-
-
 def steps_from_maxima(maxima: Floats) -> Floats:
     """A channel that was zero in every sample takes the step of the head's smallest other one: never zero."""
     flat = maxima.astype(np.float32).reshape(-1)
@@ -97,21 +94,36 @@ def steps_from_maxima(maxima: Floats) -> Floats:
 
 
 def narrow_caches(graph: ir.Graph, scales: CacheScales) -> None:
-    """Rewrites an `ort` graph: attention rounds what it writes into the cache, and reads it with its scales."""
-    for node in graph:
+    """Rewrites a graph of `DIALECTS`: what is written into its caches is rounded, and read with their scales."""
+    for node in list(graph):
         if node.op_type == OPERATOR:
-            for kind in PAST_PLACES:
-                node.attributes.add(ir.AttrString(f"{kind[0]}_quant_type", "PER_CHANNEL"))
-            node.attributes.add(ir.AttrInt64("kv_cache_bit_width", BITS))
-            node.resize_inputs(max(SCALE_PLACES.values()) + 1)
-            for kind, place in PAST_PLACES.items():
-                past = node.inputs[place]
-                assert past is not None and past.is_graph_input(), node.name
-                name = str(past.name)[len(PAST) :]
-                node.replace_input_with(SCALE_PLACES[kind], scales_value(graph, name, scales.steps[name]))
-                past.dtype = ir.DataType.INT8
-            for present in node.outputs[1:3]:
-                present.dtype = ir.DataType.INT8
+            narrow_attention(graph, node, scales)
+        elif node.op_type == CHOICE and (name := cache_name(node.inputs[OLD])):
+            ByteCache(graph, node, name, scales.steps[name]).narrow()
+    caches = [each for each in graph.inputs if cache_name(each)]
+    assert caches and all(each.dtype == ir.DataType.INT8 for each in caches), "a cache stayed as it was"
+
+
+def cache_name(value: ir.Value | None) -> str:
+    """`3.key`; empty for what is no cache from before this call."""
+    name = "" if value is None else str(value.name)
+    return name[len(PAST) :] if name.startswith(PAST) else ""
+
+
+def narrow_attention(graph: ir.Graph, node: ir.Node, scales: CacheScales) -> None:
+    """ONNX Runtime's own, which knows caches of bytes."""
+    for kind in PAST_PLACES:
+        node.attributes.add(ir.AttrString(f"{kind[0]}_quant_type", "PER_CHANNEL"))
+    node.attributes.add(ir.AttrInt64("kv_cache_bit_width", BITS))
+    node.resize_inputs(max(SCALE_PLACES.values()) + 1)
+    for kind, place in PAST_PLACES.items():
+        past = node.inputs[place]
+        assert past is not None and past.is_graph_input(), node.name
+        name = cache_name(past)
+        node.replace_input_with(SCALE_PLACES[kind], scales_value(graph, name, scales.steps[name]))
+        past.dtype = ir.DataType.INT8
+    for present in node.outputs[1:3]:
+        present.dtype = ir.DataType.INT8
 
 
 def scales_value(graph: ir.Graph, name: str, steps: Floats) -> ir.Value:
@@ -121,6 +133,12 @@ def scales_value(graph: ir.Graph, name: str, steps: Floats) -> ir.Value:
     )
     graph.register_initializer(value)
     return value
+
+
+def carriers_in(bundle: Bundle) -> list[GraphEntry]:
+    """The decoders whose cache can hold bytes, in the order of `DIALECTS`."""
+    decoders = {each.dialect: each for each in bundle.manifest.graphs if each.role == "decoder"}
+    return [decoders[dialect] for dialect in DIALECTS if dialect in decoders]
 
 
 def narrowed(entry: GraphEntry) -> GraphEntry:

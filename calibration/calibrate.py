@@ -20,13 +20,15 @@ from calibration.excerpt import LIST_BYTES, excerpt_of
 from calibration.page import page_from_quality
 from calibration.plan import Plan
 from calibration.planner import Planner, Subject
-from calibration.quality import accuracy_report, cache_report, headline, quality_from, table_report
+from calibration.prompts import check_prompts
+from calibration.quality import accuracy_report, cache_report, figures_of, quality_from, table_report
 from calibration.recipe import Recipe
 from calibration.refusals import (
     check_aim,
     check_cache,
     check_float,
     check_place,
+    check_ranking,
     check_recipe,
     check_room,
     check_samples,
@@ -62,17 +64,24 @@ def calibrate_bundle(
     One that was killed goes on where it was when it is asked for again, with the same bytes as if it had not been.
     """
     check_place(bundle.folder, out)
-    check_recipe(recipe)
-    check_float(bundle)
-    check_samples(recipe, samples, aim.budget)
-    check_cache(bundle, recipe)
-    check_aim(bundle, recipe, aim)
+    check_asked(bundle, recipe, samples, aim)
+    desk = Desk(out, key_of(bundle, recipe, samples, threads))
     with staged_folder(out) as folder:
-        desk = Desk(out, key_of(bundle, recipe, samples, threads))
         subject = Subject(bundle, recipe, samples, threads, desk, progress)
         manifest = Calibrator(subject, aim, folder).run()
     desk.clear()
     return manifest
+
+
+def check_asked(bundle: Bundle, recipe: Recipe, samples: SampleSet, aim: Aim) -> None:
+    check_recipe(recipe)
+    check_float(bundle)
+    check_samples(recipe, samples, aim.budget)
+    if aim.is_ranked:
+        check_ranking(recipe, bool(samples.samples), aim.budget)
+    check_cache(bundle, recipe)
+    check_prompts(bundle, samples.samples)
+    check_aim(bundle, recipe, aim)
 
 
 class Calibrator:
@@ -84,6 +93,7 @@ class Calibrator:
 
     def run(self) -> Manifest:
         subject, bundle = self._subject, self._subject.bundle
+        subject.desk.check()
         check_free_space(self._folder.parent, sum(entry.bytes for entry in bundle.manifest.files))
         answers = subject.answers(subject.recipe.needs_answers)
         before = float_evaluation(subject, self._aim.exam)
@@ -94,13 +104,13 @@ class Calibrator:
         draft = writer.write(self._origin)
         agreement = self._agreement(draft, answers)
         report = quality_from(subject.recipe, subject.samples, writer.outcomes, agreement)
-        report |= {} if kept is None else {"budget": kept.to_json(self._aim.budget)}
+        report |= {} if kept is None else kept.to_json(self._aim.budget)
         report |= {"table": table_report(bundle, draft)}
         report |= self._accuracy(draft, before) | self._cache(plan, answers)
-        return self._finished(replace(draft, quality=headline(agreement)), report)
+        return self._finished(replace(draft, quality=figures_of(report)), report)
 
     def _kept(self, plan: Plan, answers: Answers, before: Evaluation | None) -> Kept | None:
-        if not self._aim.has_budget:
+        if not self._aim.needs_ranking:
             return None
         return kept_plan(self._subject, plan, answers, self._aim, before, self._origin)
 
@@ -120,7 +130,7 @@ class Calibrator:
         after = evaluation_of(
             Bundle(self._folder, draft), subject.dialect, exam, subject.threads, subject.progress
         )
-        return {"accuracy": {**accuracy_report(before, after), "broken": list(exam.broken)}}
+        return {"accuracy": accuracy_report(exam, before, after)}
 
     def _cache(self, plan: Plan, answers: Answers) -> dict[str, object]:
         subject = self._subject
@@ -155,7 +165,7 @@ def origin_of(subject: Subject) -> Calibration:
 
 
 def key_of(bundle: Bundle, recipe: Recipe, samples: SampleSet, threads: int) -> str:
-    """Of everything that decides what a calibration finds, down to the last bit."""
+    """Of everything that decides what a calibration finds, down to the last bit; `desk.MATTERS` says it in words."""
     files = [(entry.path, entry.sha256) for entry in bundle.manifest.files]
     versions = [VERSION, imported_onnxruntime().__version__, np.__version__]
     said = [files, asdict(recipe), [each.sha256 for each in samples.samples], threads, versions]

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from calibration.desk import Desk
-from calibration.samples import Sample, chosen
+from calibration.listing import Entry, entries_from_file
+from calibration.prompts import REPAIR, check_prompts, named
+from calibration.samples import Candidate, Sample, opened, sample_from_candidate
 from calibration.speaker import TOKENS, Speaker
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress
-from edge_runtime.record import json_from_bytes
 from edge_runtime.tokenizer import Tokenizer
 
 CODE = "EVL-CALIBRATE-EVAL"
 KEYS, TASK = {"image", "prompt", "answer"}, "task"  # the last is optional
-FIX = 'write one {"image": "photo.jpg", "prompt": "What is this?", "answer": "A cat."} a line'
+EXAMPLE = '{"image": "photo.jpg", "prompt": "What is this?", "answer": "A cat."}'
+FIX = f"write one {EXAMPLE} a line"
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Exam:
-    """In the order of the samples' hashes; no picture is asked the same twice."""
+    """In the order of the samples' hashes and of tasks; no task asks the same of a picture twice."""
 
     questions: tuple[Question, ...]
     broken: tuple[str, ...] = ()  # names of pictures that could not be opened, and why
+    repeated: tuple[str, ...] = ()  # lines that say what another says, and which
 
     @property
     def sha256(self) -> str:
@@ -76,45 +80,61 @@ def exam_from_file(path: Path, limit: int | None = None) -> Exam:
 
     Paths are relative to the file. The first `limit` by hash that can be opened. Pictures that cannot are left out by name, as samples are.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as fault:
-        why = fault.strerror or str(fault)
-        raise EdgeVLError(CODE, f"cannot read {path}", why, "give a file with one question a line") from fault
-    asked = dict[tuple[str, str], tuple[str, str]]()
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            add_question(asked, line, f"{path.name}, line {number}")
-    if not asked:
+    entries = entries_from_file(path, CODE, EXAMPLE)
+    if not entries:
         raise EdgeVLError(CODE, f"{path} has no questions", "there is nothing in it", FIX)
-    found = chosen(
-        [(image, path.parent / image, prompt) for image, prompt in asked], limit or len(asked), str(path)
-    )
-    questions = [Question(each, *asked[each.name, each.prompt]) for each in found.samples]
-    return Exam(tuple(questions), found.broken)
+    broken, repeated = list[str](), list[str]()
+    asked: dict[str, list[Question]] = {}
+    for candidate, answer, task in [line_from_entry(each, path.parent) for each in entries]:
+        if (sample := sample_from_candidate(candidate, broken)) is not None:
+            known = asked.setdefault(sample.sha256, [])
+            add_question(known, Question(sample, answer, task), repeated)
+    samples = [questions[0].sample for questions in asked.values()]
+    found = opened(samples, limit or len(samples), broken, str(path))
+    in_order = [sorted(asked[each.sha256], key=lambda question: question.task) for each in found.samples]
+    return Exam(tuple(chain.from_iterable(in_order))[:limit], found.broken, tuple(repeated))
 
 
-def add_question(asked: dict[tuple[str, str], tuple[str, str]], line: bytes, where: str) -> None:
-    value = json_from_bytes(line, where, CODE)
+def line_from_entry(entry: Entry, folder: Path) -> tuple[Candidate, str, str]:
+    """With its answer and its task."""
+    value, what = entry.value, f"{entry.where} is no question"
     if not isinstance(value, dict) or value.keys() - {TASK} != KEYS:
-        raise EdgeVLError(CODE, f"{where} is no question", "its keys are not image, prompt and answer", FIX)
+        raise EdgeVLError(CODE, what, "its keys are not image, prompt and answer", FIX)
     image, prompt, answer, task = value["image"], value["prompt"], value["answer"], value.get(TASK, "")
     texts = [each for each in (image, prompt, answer, task) if isinstance(each, str)]
     if len(texts) < len(KEYS) + 1 or not image or "\0" in image:
-        raise EdgeVLError(CODE, f"{where} is no question", "they are not all texts", FIX)
+        raise EdgeVLError(CODE, what, "they are not all texts", FIX)
     if not answer.strip():
-        raise EdgeVLError(CODE, f"{where} is no question", "its answer is empty", FIX)
-    if asked.setdefault((image, prompt), (answer, task))[0].strip() != answer.strip():
-        why = f"{image} was asked the same before, with another answer"
-        raise EdgeVLError(CODE, f"{where} is no question", why, "leave one of the two out")
+        raise EdgeVLError(CODE, what, "its answer is empty", FIX)
+    return Candidate(image, folder / image, prompt, entry.where), answer, task
+
+
+def add_question(known: list[Question], new: Question, repeated: list[str]) -> None:
+    """`known` asks the same of the same picture, whatever the names of its files are."""
+    for each in known:
+        if each.answer.strip() != new.answer.strip():
+            why = f"{each.sample.where} asks the same of the same picture, with another answer"
+            raise EdgeVLError(CODE, f"{new.sample.where} is no question", why, "leave one of the two out")
+    if same := [each for each in known if each.task == new.task]:
+        repeated.append(f"{new.sample.where} repeats {same[0].sample.where}")
+    else:
+        known.append(new)
+
+
+def check_exam(exam: Exam, bundle: Bundle) -> None:
+    """What can be known of it without sitting it."""
+    check_prompts(bundle, [each.sample for each in exam.questions], CODE)
+    check_short_enough(exam, Tokenizer.open(bundle.tokenizer_path))
 
 
 def check_short_enough(exam: Exam, tokenizer: Tokenizer) -> None:
     """An answer that is longer than what a bundle is let say could never be right."""
     for each in exam.questions:
-        count = len(tokenizer.encode(each.answer.strip()))
+        where = each.sample.where
+        with named(where, CODE, REPAIR):
+            count = len(tokenizer.encode(each.answer.strip()))
         if count >= TOKENS:
-            what = f"the answer {each.answer.strip()[:40]!r} to {each.sample.name} cannot be tested"
+            what = f"{where} cannot be tested: its answer is {each.answer.strip()[:40]!r}"
             why = f"it has {count} tokens, and {TOKENS - 1} are asked for"
             raise EdgeVLError(CODE, what, why, "ask for short answers")
 

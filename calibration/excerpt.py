@@ -9,7 +9,7 @@ from typing import Any
 
 LISTS: Mapping[str, tuple[str, ...]] = {
     "samples": ("names", "broken"),
-    "accuracy": ("tasks", "changed", "broken"),
+    "accuracy": ("tasks", "changed", "broken", "repeated"),
 }  # how long they get depends on what the user gives; besides them, the answers that are compared
 ANSWERS = "answers"
 SHORT_BYTES = 32 << 10  # of a list; there is always room for that

@@ -8,6 +8,7 @@ from calibration.blocks import (
     INT4_HIGHEST,
     INT4_LOWEST,
     Floats,
+    Integers,
     Quantised,
     Weight,
     extremes,
@@ -36,15 +37,21 @@ def gptq_from_weight(name: str, weight: Weight, block: int, second_moment: Float
         stop = start + block
         scale = int4_scales(name, wide[None, start:stop], weight.dtype, shares=())[0]
         scales[start // block] = scale
-        errors = np.empty((block, columns), np.float32)
-        for row in range(start, stop):
-            integers[row] = rounded_in_place(wide[row].copy(), scale, INT4_LOWEST, INT4_HIGHEST)
-            lost = wide[row] - integers[row] * scale.astype(np.float32)
-            errors[row - start] = lost / spread[row, row]
-            # Within the block at once; beyond it, all of the block's rows together.
-            wide[row + 1 : stop] -= spread[row, row + 1 : stop, None] * errors[row - start]
+        errors = round_block(wide[start:stop], integers[start:stop], scale, spread[start:stop, start:stop])
+        # Within the block they were spread at once; beyond it, all of the block's rows together.
         wide[stop:] -= spread[start:stop, stop:].T @ errors
     return Quantised(4, integers, scales)
+
+
+def round_block(wide: Floats, integers: Integers, scale: Weight, spread: Floats) -> Floats:
+    """Fills `integers` (block, N) from `wide`, which is used up; gives the errors that are to be spread further."""
+    errors = np.empty_like(wide)
+    for row in range(len(wide)):
+        integers[row] = rounded_in_place(wide[row].copy(), scale, INT4_LOWEST, INT4_HIGHEST)
+        lost = wide[row] - integers[row] * scale.astype(np.float32)
+        errors[row] = lost / spread[row, row]
+        wide[row + 1 :] -= spread[row, row + 1 :, None] * errors[row]
+    return errors
 
 
 def spreading_from(name: str, second_moment: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +13,38 @@ import onnx_ir as ir
 
 from calibration.decision import INT8_LIMIT
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
+from calibration.soundness import called, error_in_graph
 from edge_runtime.backends.ort import FATAL, PROVIDERS, imported_onnxruntime
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.progress import Progress, silent
 
 Feeds = Mapping[str, npt.NDArray[Any]]
 Maxima = npt.NDArray[np.float32]
 
 
-def absmax_from_samples(
-    path: Path,
-    names: Iterable[str],
-    samples: Iterable[Feeds],
-    threads: int,
-    count: int = 0,
-    progress: Progress = silent,
-) -> dict[str, float]:
-    """max |x| of each named layer's input over all samples, by layer name.
-
-    The graph runs once for each sample in ONNX Runtime and hands out a few numbers for each layer, so memory is
-    that of a plain forward pass however many layers and samples there are. A sample that drives a layer beyond
-    finite numbers, and a layer that only ever saw zeros, are EdgeVLErrors. `progress` hears samples, of `count`.
-    """
-    graph = WatchedGraph(path, list(names), threads, has_results=False)
-    for feeds in samples:
-        graph.run(feeds)
-        progress("calibrating", graph.done, max(count, graph.done))
-    return graph.reaches()
-
-
 class WatchedGraph:
     """A graph that notes max |x| of every channel of its layers' inputs while it runs; with `has_results` it also gives
-    what it gives."""
+    what it gives.
+
+    It hands out a few numbers for each layer, so memory is that of a plain forward pass however many layers and samples
+    there are. A sample that drives a layer beyond finite numbers is an EdgeVLError.
+    """
 
     def __init__(self, path: Path, names: Collection[str], threads: int, has_results: bool = True) -> None:
+        self._path = path
         model, self._watched = watched_model(path, names, has_results)
         self._results = [str(value.name) for value in model.graph.outputs][: -2 * len(self._watched) or None]
         self._session = session_from_model(model, path.parent, threads)
         self._largest: dict[str, Maxima] = {}
         self.done = 0
 
-    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Feeds, sample: str = "") -> dict[str, npt.NDArray[Any]]:
+        """`sample` is what these are called in errors."""
+        said = sample or called((), self.done)
         found = self._session.run(None, dict(feeds))
         count = len(self._results)
         figures = found[count:]
         for name, peaks, total in zip(self._watched, figures[::2], figures[1::2], strict=True):
-            check_finite(name, float(peaks.max()), float(total), self.done)
+            check_finite(self._path, name, float(peaks.max()), float(total), said)
             wide = peaks.astype(np.float32)
             self._largest[name] = np.maximum(self._largest[name], wide) if name in self._largest else wide
         self.done += 1
@@ -152,13 +138,9 @@ def session_from_model(model: ir.Model, folder: Path, threads: int) -> Any:
     return onnxruntime.InferenceSession(data, options, providers=PROVIDERS)
 
 
-def check_finite(name: str, peak: float, total: float, sample: int) -> None:
+def check_finite(path: Path, name: str, peak: float, total: float, sample: str) -> None:
     if math.isinf(peak) or math.isnan(total):
-        what, why = (
-            f"sample {sample + 1} cannot be calibrated with",
-            f"the input of {name} is no finite number in it",
-        )
-        raise EdgeVLError("EVL-QUANT-SAMPLE", what, why, "leave it out, or export with --precision fp32")
+        raise error_in_graph(path, sample, f"the input of {name}")
 
 
 def check_reached(largest: Mapping[str, float], samples: int) -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from calibration.blocks import Floats
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
 from calibration.minmax import Feeds, appended, constant, session_from_model
-from edge_runtime.errors import EdgeVLError
+from calibration.soundness import called, error_in_graph
 
 GROUP_BYTES = 1 << 30  # of moments that are gathered in one pass over the samples
 
@@ -44,8 +43,9 @@ class Moments:
         feeds: Sequence[Feeds],
         threads: int,
         group_bytes: int = GROUP_BYTES,
+        samples: Sequence[str] = (),
     ) -> None:
-        self._path, self._feeds, self._threads = path, feeds, threads
+        self._path, self._feeds, self._threads, self._samples = path, feeds, threads, samples
         graph = ir.load(path).graph
         layers = layers_from_graph(graph)
         check_names(names, layers, path.name)
@@ -60,7 +60,7 @@ class Moments:
         if layer not in self._held:
             group = next(group for group in self._groups if any(layer in each.layers for each in group))
             self._held = {}  # before the next are made
-            found = gathered(self._path, group, self._feeds, self._threads)
+            found = gathered(self._path, group, self._feeds, self._threads, self._samples)
             self._held = {name: found[each.value] for each in group for name in each.layers}
         return self._held[layer]
 
@@ -86,8 +86,9 @@ def groups_of(every: Iterable[Watched], group_bytes: int) -> Iterator[list[Watch
 
 
 def gathered(
-    path: Path, group: Sequence[Watched], feeds: Iterable[Feeds], threads: int
+    path: Path, group: Sequence[Watched], feeds: Iterable[Feeds], threads: int, samples: Sequence[str] = ()
 ) -> Mapping[str, Floats]:
+    """x^T x by value; `samples` are names, for errors."""
     model = ir.load(path)
     graph = model.graph
     graph.outputs.clear()  # what nobody asks for is not computed
@@ -100,7 +101,9 @@ def gathered(
     for number, sample in enumerate(feeds):
         found = session.run(None, {name: array for name, array in sample.items() if name in needed})
         for watched, moment in zip(group, found, strict=True):
-            check_finite(watched, moment, number)
+            if not np.isfinite(moment.diagonal()).all():
+                where = f"the input of {watched.layers[0]}"
+                raise error_in_graph(path, called(samples, number), where)
             sums[watched.value] += moment
     return sums
 
@@ -119,10 +122,3 @@ def add_moment(graph: ir.Graph, value: ir.Value, width: int, stem: str) -> None:
     result = appended(graph, "MatMul", [turned, flat], {}, stem)
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([width, width])
     graph.outputs.append(result)
-
-
-def check_finite(watched: Watched, moment: npt.NDArray[np.float32], sample: int) -> None:
-    if not np.isfinite(moment.diagonal()).all():
-        what = f"sample {sample + 1} cannot be calibrated with"
-        why = f"the input of {watched.layers[0]} is no finite number in it"
-        raise EdgeVLError("EVL-QUANT-SAMPLE", what, why, "leave it out, or export with --precision fp32")

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from calibration.answers import COMPARED
 from calibration.page_answers import answers_section
 from calibration.page_budget import budget_section, ranking_section
 from calibration.page_exam import difference, exam_section
@@ -24,6 +25,7 @@ from calibration.page_markup import (
     table,
 )
 from calibration.page_sizes import cache_section, sizes_section
+from calibration.recipe import Recipe
 
 STYLE = """
 :root { color-scheme: light dark; --int4: #c2571a; --int8: #1a6fc2; --float: #8a8a8a; --faint: #0002; }
@@ -46,7 +48,7 @@ svg text { font: 11px system-ui, sans-serif; fill: currentColor; } svg line { st
 .big b { display: block; font-size: 1.15rem; }
 .key { font-size: 13px; } .key span { margin-right: 1.2em; }
 @media (max-width: 32rem) {
-  table { font-size: 13px; } th, td { padding-right: .55rem; }
+  table { font-size: 13px; } th, td { padding-right: .55rem; } svg .end { font-size: 10px; }
 }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 """
@@ -109,7 +111,15 @@ def origin_section(report: Mapping[str, Any]) -> str:
     return section(
         "How it was made",
         table(("asked for", ""), report["recipe"].items(), texts=2),
-        paragraph(f"Calibrated with {plural(samples['count'], 'sample')}."),
+        paragraph(f"{samples_words(report) or 'made without samples'}.".capitalize()),
         folded("their names", listed(samples["names"], left_out.get("names", 0))),
         paragraph("Samples left out:") + broken if broken else "",
     )
+
+
+def samples_words(report: Mapping[str, Any]) -> str:
+    """As in "calibrated with 3 samples"; empty where there were none. Weights that are rounded alone need none to measure."""
+    count = report["samples"]["count"]
+    if Recipe(**report["recipe"]).needs_samples or "budget" in report:
+        return f"calibrated with {plural(count, 'sample')}"
+    return f"compared on {plural(min(count, COMPARED), 'sample')}" if count else ""

@@ -70,11 +70,16 @@ def ranking_section(report: Mapping[str, Any]) -> str:
     return section("Layers by the harm they do alone", paragraph(text), key(KINDS), first, rest)
 
 
+def ranked_layers(report: Mapping[str, Any]) -> list[tuple[str, str, float | None]]:
+    """Role, layer and harm, the most harmful first; none where nobody asked for it."""
+    ranked = report.get("sensitivity", {})
+    harms = [(role, layer, harm) for role, layers in ranked.items() for layer, harm in layers.items()]
+    return sorted(harms, key=lambda each: -math.inf if each[2] is None else -each[2])
+
+
 def ranked_bars(report: Mapping[str, Any]) -> list[Bar]:
     """Of all roles, the most harmful first; a layer that breaks the model has the longest bar."""
-    alone = report["budget"]["alone"] if "budget" in report else {}
-    harms = [(role, layer, harm) for role, layers in alone.items() for layer, harm in layers.items()]
-    harms.sort(key=lambda each: -math.inf if each[2] is None else -each[2])
+    harms = ranked_layers(report)
     worst = max((harm for _, _, harm in harms if harm is not None), default=0.0) or 1.0
     became = {
         (role, whole(layer["layer"])): kind_of(layer["as"])

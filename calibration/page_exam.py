@@ -31,6 +31,9 @@ def exam_section(report: Mapping[str, Any]) -> str:
         folded(
             "pictures that could not be opened", listed(accuracy.get("broken", ()), left_out.get("broken", 0))
         ),
+        folded(
+            "lines that were counted once", listed(accuracy.get("repeated", ()), left_out.get("repeated", 0))
+        ),
     )
 
 

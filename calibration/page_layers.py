@@ -23,6 +23,7 @@ from calibration.recipe import HEAD, VISION
 MOST, WORST = 40, 12  # layers whose bars are all shown at once; else the worst are, and all when asked
 FIRST = 24  # layers finer than was asked; the rest when asked
 NO_COST = "nothing was lost"
+PRODUCTS = "Of 8-bit products this is what their weights lost; what is lost of their inputs comes on top."
 
 Layers = Sequence[Mapping[str, Any]]
 
@@ -32,7 +33,9 @@ def sqnr_section(roles: Mapping[str, Layers]) -> str:
     if not plots:
         return ""
     text = "Power of the weights over the power of what rounding lost, in decibels. Longer is better."
-    return section("What rounding cost each layer", paragraph(text), key(KINDS), plots)
+    kinds = {layer["as"] for layers in roles.values() for layer in layers}
+    more = paragraph(PRODUCTS) if "int8 products" in kinds else ""
+    return section("What rounding cost each layer", paragraph(text), key(KINDS), more, plots)
 
 
 def role_plot(role: str, layers: Layers) -> str:
@@ -58,7 +61,7 @@ def sqnr_bar(layer: Mapping[str, Any]) -> Bar:
 
 def finer_section(report: Mapping[str, Any]) -> str:
     """Layers that are nearer to float than the recipe asks, and why."""
-    alone = report["budget"]["alone"] if "budget" in report else {}
+    alone = report.get("sensitivity", {})
     rows = [
         (f"{role} {layer['layer']}", f"{was} → {layer['as']}", reason(layer, alone.get(role, {})))
         for role, layer, was in finer_layers(report["recipe"], report["roles"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from calibration.page_markup import escaped
 
 ROW, TALL = 17, 90  # pixels: of one bar in a list, and of columns over positions
-LEAST, MOST, A_LETTER = 12.0, 40.0, 1.7  # per cent of a phone's width: what names take
+LEAST, MOST, A_LETTER = 12.0, 46.0, 2.0  # per cent of a phone's width: what names take
 END = 72.0  # where the longest bar ends; what is said stands right of it
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from calibration.answers import Answers, decoder_feeds, float_answers
+from calibration.answers import Answers, DecoderFeeds, float_answers
 from calibration.awq import AwqSearch
 from calibration.cache import CacheScales, cache_scales
 from calibration.desk import Desk
@@ -16,6 +16,7 @@ from calibration.plan import AwqRounding, GptqRounding, Plan
 from calibration.ranges import Ranges, layer_names, vision_ranges
 from calibration.recipe import HEAD, Recipe
 from calibration.samples import SampleSet
+from calibration.soundness import called
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import GraphEntry
@@ -60,7 +61,7 @@ class Planner:
 
     def plan(self) -> Plan:
         ranges = self._vision()
-        feeds = decoder_feeds(self._subject.decoder, self._answers) if self._recipe.needs_answers else []
+        feeds = DecoderFeeds(self._subject.decoder, self._answers) if self._recipe.needs_answers else []
         reaches = {**ranges.reaches, "decoder": self._decoder(feeds)}
         bundle, dialect = self._subject.bundle, self._subject.dialect
         decisions = {
@@ -97,7 +98,7 @@ class Planner:
         graph = WatchedGraph(
             subject.bundle.path_of(subject.decoder), names, subject.threads, has_results=False
         )
-        watch(graph, feeds, subject.desk, subject.progress)
+        watch(graph, feeds, subject.desk, subject.progress, self._answers.places)
         return graph.reaches()
 
     def _cache(self, feeds: Sequence[Feeds]) -> CacheScales | None:
@@ -108,7 +109,7 @@ class Planner:
         if laid is not None:
             return CacheScales(laid)
         path = subject.bundle.path_of(subject.decoder)
-        found = cache_scales(path, feeds, subject.threads, subject.progress)
+        found = cache_scales(path, feeds, subject.threads, subject.progress, self._answers.places)
         subject.desk.lay(CACHE, found.steps)
         return found
 
@@ -119,7 +120,7 @@ class Planner:
             subject.bundle.path_of(subject.decoder),
             layer_names(subject.bundle, subject.decoder),
         )
-        moments = Moments(path, names, feeds, subject.threads)
+        moments = Moments(path, names, feeds, subject.threads, samples=self._answers.places)
         if self._recipe.method == "gptq":
             return replace(plan, quantise=GptqRounding(moments, subject.desk))
         search = AwqSearch(path, plan.decisions["decoder"], moments, subject.desk)
@@ -127,14 +128,16 @@ class Planner:
         return replace(plan, quantise=AwqRounding(found), scalings={**plan.scalings, "decoder": found})
 
 
-def watch(graph: WatchedGraph, feeds: Sequence[Feeds], desk: Desk, progress: Progress) -> None:
-    """Runs all feeds that the graph did not see before it was last laid on the desk."""
+def watch(
+    graph: WatchedGraph, feeds: Sequence[Feeds], desk: Desk, progress: Progress, samples: Sequence[str] = ()
+) -> None:
+    """Runs all feeds that the graph did not see before it was last laid on the desk; `samples` are names, for errors."""
     laid = desk.take(REACHES)
     if laid is not None:
         graph.restore(laid)
     for done, each in enumerate(feeds):
         progress("measuring what is read", done, len(feeds))
         if done >= graph.done:
-            graph.run(each)
+            graph.run(each, called(samples, done))
             if desk.is_due or graph.done == len(feeds):
                 desk.lay(REACHES, graph.state())

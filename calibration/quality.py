@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from calibration.agreement import Agreement
-from calibration.cache import DIALECTS, PAST
+from calibration.cache import PAST, carriers_in
 from calibration.decision import Decision, Float, Int4
-from calibration.evaluation import Evaluation, lost_points
+from calibration.evaluation import Evaluation, Exam, lost_points
 from calibration.quantgraph import Outcome
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
@@ -66,7 +67,16 @@ def headline(agreement: Agreement | None) -> dict[str, float] | None:
     return {"logit_kl": agreement.kl, "top1": agreement.top1, "greedy": agreement.agreed}
 
 
-def accuracy_report(before: Evaluation, after: Evaluation) -> dict[str, object]:
+def figures_of(report: Mapping[str, Any]) -> dict[str, float] | None:
+    """What the manifest tells of `quality.json`: agreement where there were samples, accuracy where there was an exam."""
+    found: dict[str, float] = dict(report["agreement"] or {})
+    if (exam := report.get("accuracy")) is not None:
+        found["questions"] = float(exam["questions"])
+        found |= {f"accuracy_{name}": exam[name] for name in ("before", "after")}
+    return found or None
+
+
+def accuracy_report(exam: Exam, before: Evaluation, after: Evaluation) -> dict[str, object]:
     """Of an exam that both bundles sat; the questions whose verdict changed are named."""
     pairs = list(zip(before.verdicts, after.verdicts, strict=True))
     changed = [(one, other) for one, other in pairs if one.is_right != other.is_right]
@@ -86,6 +96,8 @@ def accuracy_report(before: Evaluation, after: Evaluation) -> dict[str, object]:
             }
             for one, other in changed
         ],
+        "broken": list(exam.broken),
+        "repeated": list(exam.repeated),
     }
 
 
@@ -123,12 +135,13 @@ def cache_report(bundle: Bundle, alone: float) -> dict[str, object]:
 
     That is null for a cache that breaks the model.
     """
-    ports = [port for port in bundle.graph("decoder", DIALECTS[0]).inputs if port.name.startswith(PAST)]
+    carriers = carriers_in(bundle)
+    ports = [port for port in carriers[0].inputs if port.name.startswith(PAST)]
     decoder = bundle.spec.decoder
     values = len(ports) * decoder.kv_heads * decoder.head_dim
     before = values * DTYPE_BITS[ports[0].dtype] // 8
     return {
-        "dialects": list(DIALECTS),
+        "dialects": [each.dialect for each in carriers],
         "bytes_a_token_before": before,
         "bytes_a_token": values,
         "alone": alone if math.isfinite(alone) else None,

@@ -58,26 +58,20 @@ def vision_ranges(
     desk: Desk,
     progress: Progress,
 ) -> Ranges:
-    """Every picture goes through preprocessing, towers and adaptor once, as when it is asked about.
-
-    Twice where observers other than minmax look at smoothed inputs: a histogram of all channels together says nothing
-    of what it would be had each been divided by a number of its own, which the first pass is there to find.
-    """
+    """Every picture goes through preprocessing, towers and adaptor once, as when it is asked about; twice where
+    observers other than minmax look at smoothed inputs: a histogram of all channels together says nothing of what it
+    would be had each been divided by a number of its own, which the first pass is there to find."""
     first = WatchedVision(bundle, dialect, "minmax" if smooth else observer, threads)
-    first.watch(samples, desk, RANGES, progress)
-    reaches = first.reaches()
+    reaches = first.watch(samples, desk, RANGES, progress)
     if not smooth:
         return Ranges(reaches)
     found = {role: smoothed(bundle, role, dialect, graph, smooth) for role, graph in first.graphs.items()}
     factors = {role: dict(factors_by_layer(each)) for role, each in found.items()}
     if observer == "minmax":
-        reaches = {
-            role: reaches_after(graph.channels(), factors[role]) for role, graph in first.graphs.items()
-        }
+        reaches = first.reaches_after(factors)
     else:
         second = WatchedVision(bundle, dialect, observer, threads, factors)
-        second.watch(samples, desk, SMOOTH_RANGES, progress)
-        reaches = second.reaches()
+        reaches = second.watch(samples, desk, SMOOTH_RANGES, progress)
     return Ranges(reaches, {role: scaling_from_factors(each) for role, each in found.items()})
 
 
@@ -129,16 +123,21 @@ class WatchedVision:
         """An EdgeVLError for a layer that only ever saw zeros."""
         return {role: graph.reaches() for role, graph in self.graphs.items()}
 
-    def watch(self, samples: SampleSet, desk: Desk, piece: str, progress: Progress) -> None:
-        """Looks at all pictures that it did not see before it was last laid on the desk."""
+    def reaches_after(self, factors: Factors) -> Reaches:
+        """What the largest values become once channels are divided; for graphs that kept nothing else."""
+        return {role: reaches_after(each.channels(), factors[role]) for role, each in self.graphs.items()}
+
+    def watch(self, samples: SampleSet, desk: Desk, piece: str, progress: Progress) -> Reaches:
+        """Looks at all pictures that it did not see before it was last laid on the desk; tells how far values reached."""
         self.take_from(desk, piece)
         count = len(samples.samples)
         for done, sample in enumerate(samples.samples):
             progress("measuring ranges", done, count)
             if done >= self.done:
-                self.look(sample.picture())
+                self.look(sample.picture(), sample.where)
                 if desk.is_due or self.done == count:
                     self.lay_on(desk, piece)
+        return self.reaches()
 
     def take_from(self, desk: Desk, piece: str) -> None:
         laid = desk.take(piece)
@@ -155,16 +154,16 @@ class WatchedVision:
             piece, {f"{role}/{name}": each for role, state in states.items() for name, each in state.items()}
         )
 
-    def look(self, picture: Image.Image) -> None:
+    def look(self, picture: Image.Image, name: str) -> None:
+        """`name` is what the picture is called in errors."""
         pixels = pixels_from_picture(picture, self.spec.preprocess)
         features: dict[str, Array] = {}
         if pixels.high is not None:
-            features["high"] = self.run("vision_high", {"pixels": pixels.high[None]})["features"]
-        features["low"] = self.run("vision_low", {"pixels": pixels.low[None]})["features"]
-        self.run("adaptor", features)
+            features["high"] = self.run("vision_high", name, {"pixels": pixels.high[None]})["features"]
+        features["low"] = self.run("vision_low", name, {"pixels": pixels.low[None]})["features"]
+        self.run("adaptor", name, features)
 
-    def run(self, role: Role, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, role: Role, sample: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
         dtypes = self.dtypes[role]
-        return self.graphs[role].run(
-            {name: np.ascontiguousarray(array, dtypes[name]) for name, array in feeds.items()}
-        )
+        cast = {name: np.ascontiguousarray(array, dtypes[name]) for name, array in feeds.items()}
+        return self.graphs[role].run(cast, sample)

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from calibration.aim import Aim, least_bytes
 from calibration.budget import MIB, Budget, check_least
-from calibration.cache import DIALECTS
+from calibration.cache import DIALECTS, carriers_in
 from calibration.decision import BLOCKS
-from calibration.evaluation import check_short_enough
+from calibration.evaluation import check_exam
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import Manifest, bytes_from_manifest
 from edge_runtime.publish import check_parent, exists_error, unwritable_error
-from edge_runtime.tokenizer import Tokenizer
 
 RECIPE = "EVL-CALIBRATE-RECIPE"
 MANIFEST_SPARE_BYTES = 4096  # two reports and a seal
@@ -73,17 +72,30 @@ def check_samples(recipe: Recipe, samples: SampleSet, budget: Budget) -> None:
     raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
 
 
+def check_ranking(recipe: Recipe, has_samples: bool, budget: Budget) -> None:
+    """That layers which are asked to be ranked are there, and would not be ranked anyway."""
+    why, fix = "a budget is kept by ranking layers: they will be in the report", "leave it out"
+    check_idle("--rank", budget.is_given, why, fix)
+    why, fix = "no layer is to be quantised", "leave it out, or give --vision, --decoder or --head bits"
+    check_idle("--rank", {recipe.vision, recipe.decoder, recipe.head} == {"fp16"}, why, fix)
+    if not has_samples:
+        what, why = "there are no samples", "layers are ranked by asking what each of them costs"
+        fix = "give --images DIR or --samples FILE.jsonl, or leave --rank out"
+        raise EdgeVLError("EVL-CALIBRATE-SAMPLES", what, why, fix)
+
+
 def check_cache(bundle: Bundle, recipe: Recipe) -> None:
-    if recipe.kv == "int8" and not set(DIALECTS) & set(bundle.manifest.dialects):
-        what, why = "the cache cannot hold bytes", f"only {', '.join(DIALECTS)} graphs can carry that"
-        fix = f"export the bundle with --dialect {DIALECTS[0]}, or leave --kv as it is"
+    if recipe.kv == "int8" and not carriers_in(bundle):
+        what = "the cache cannot hold bytes"
+        why = f"only {' and '.join(DIALECTS)} graphs can carry that; trt's update in place takes floats alone"
+        fix = f"export the bundle with --dialect {' or '.join(DIALECTS)}, or leave --kv as it is"
         raise EdgeVLError("EVL-CALIBRATE-CACHE", what, why, fix)
 
 
 def check_aim(bundle: Bundle, recipe: Recipe, aim: Aim) -> None:
     """What can be known of budgets and exams without running anything."""
     if aim.exam is not None:
-        check_short_enough(aim.exam, Tokenizer.open(bundle.tokenizer_path))
+        check_exam(aim.exam, bundle)
     if aim.budget.mib is not None:
         check_least(least_bytes(bundle, recipe), aim.budget.mib)
 

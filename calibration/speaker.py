@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from calibration.prompts import format_of, tokens_of
 from calibration.samples import Sample
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.embedding import EmbeddedPrompt
-from edge_runtime.prompt import ImageRef, PromptFormat, Turn, check_fits
+from edge_runtime.prompt import check_fits
 from edge_runtime.sequence import KVSequence
 from edge_runtime.stopwatch import Stopwatch
-from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import VisionEncoder
 
 TOKENS = 32
@@ -30,9 +30,7 @@ class Speaker:
         self.table = bundle.embedding()
         self.vision = VisionEncoder(self.backend, bundle.spec, remembered=1)
         self.context = bundle.manifest.max_context
-        self.format = PromptFormat(
-            Tokenizer.open(bundle.tokenizer_path), self.spec.prompt, self.spec.image_tokens
-        )
+        self.format = format_of(bundle)
 
     def __enter__(self) -> Speaker:
         return self
@@ -71,7 +69,6 @@ class Speaker:
 
     def prompt(self, sample: Sample) -> EmbeddedPrompt:
         image = self.vision.encode(sample.picture(), Stopwatch())
-        turns = [Turn("user", sample.prompt, (ImageRef(image.digest),))]
-        tokens = self.format.chat_prompt_tokens(turns)
+        tokens = tokens_of(self.format, sample.prompt, image.digest)
         check_fits(tokens, 1, self.context)
         return EmbeddedPrompt(tokens, self.table, [image.rows], [image.digest])

@@ -14,6 +14,7 @@ from calibration.histogram import Histogram
 from calibration.layer import check_names, input_of, layers_from_graph
 from calibration.minmax import Feeds, Maxima, check_finite, check_reached, session_from_model
 from calibration.observer import Observer, reach_of
+from calibration.soundness import called
 
 
 class SpreadGraph:
@@ -31,6 +32,7 @@ class SpreadGraph:
         observer: Observer,
         factors: Mapping[str, Maxima] | None = None,
     ) -> None:
+        self._path = path
         model = ir.load(path)
         results = len(model.graph.outputs)
         self._observer = observer
@@ -42,14 +44,19 @@ class SpreadGraph:
         self._session = session_from_model(model, path.parent, threads)
         self.done = 0
 
-    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Feeds, sample: str = "") -> dict[str, npt.NDArray[Any]]:
+        """`sample` is what these are called in errors."""
+        said = sample or called((), self.done)
         found = self._session.run(None, dict(feeds))
         count = len(self._results)
         owners = {number: name for name, number in reversed(self._numbers.items())}
         for number, (histogram, raw) in enumerate(zip(self._histograms, found[count:], strict=True)):
             values = raw / self._factors[number] if number in self._factors else raw
             peaks = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0).astype(np.float32)
-            check_finite(owners[number], float(peaks.max()), float(values.sum(dtype=np.float64)), self.done)
+            peak = float(
+                peaks.max()
+            )  # unlike the engine's, numpy's largest of some numbers and a NaN is that NaN
+            check_finite(self._path, owners[number], peak, peak, said)
             histogram.add(values)
             self._largest[number] = np.maximum(self._largest.get(number, peaks), peaks)
         self.done += 1

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from calibration.agreement import Agreement, Likeness, likeness_of
-from calibration.answers import COMPARED, Answer, Answers, decoder_feeds
-from calibration.cache import CacheScales, narrow_caches, narrowed
+from calibration.answers import COMPARED, Answer, Answers, empty_caches, feeds_of
+from calibration.cache import CacheScales, carriers_in, narrow_caches, narrowed
 from calibration.graft import quantise_in_memory
 from calibration.minmax import Feeds, session_from_model
 from calibration.plan import Decisions, Plan
@@ -53,6 +53,7 @@ class Trial:
         assert self.asked, "the caller checks that there are samples"
         self._bundle, self._dialect, self._plan, self._threads = bundle, dialect, plan, threads
         self._places = image_places(bundle, self.asked)
+        self._read = [each.rows() for each in self.asked]  # of so few that they may stay in memory
         self._features: dict[Role, list[Array]] = {}  # what float towers see in each sample
         self._float: dict[Role, Graph] = {}
 
@@ -60,18 +61,18 @@ class Trial:
         """What the decisions for this role alone cost, in nats a token; inf where the model says no finite number."""
         if role == DECODER:
             self._float.clear()  # only towers and adaptor need it: never two decoders in memory
-            return self._divergence(self._changed(role, decisions), [each.rows for each in self.asked])
+            return self._divergence(self._changed(role, decisions), self._read)
         return self._divergence(self._unchanged(DECODER), self._rows(role, decisions))
 
     def kl_of_cache(self, scales: CacheScales) -> float:
         """What 8-bit keys and values alone cost, in nats a token."""
-        entry = self._bundle.graph(DECODER, self._dialect)
+        entry = carriers_in(self._bundle)[0]
         path = self._bundle.path_of(entry)
         model = ir.load(path)
         del model.graph.outputs[1:]
         narrow_caches(model.graph, scales)
         graph = Graph(narrowed(entry), session_from_model(model, path.parent, self._threads))
-        return self._divergence(graph, [each.rows for each in self.asked])
+        return self._divergence(graph, self._read)
 
     def _divergence(self, decoder: Graph, rows: Sequence[Array]) -> float:
         found = list[Likeness]()
@@ -83,13 +84,11 @@ class Trial:
 
     def _feeds(self, rows: Sequence[Array]) -> list[Feeds]:
         """The whole answer at once: the last rows are those whose logits chose its tokens."""
-        told = [
-            Answer(each.sample, each.ids, read, None) for each, read in zip(self.asked, rows, strict=True)
-        ]
-        feeds = decoder_feeds(self._bundle.graph(DECODER, self._dialect), Answers(tuple(told)))
+        entry = self._bundle.graph(DECODER, self._dialect)
+        caches = empty_caches(entry, max(each.length for each in self.asked))
         return [
-            {**each, "logit_index": np.arange(one.rows.shape[1] - len(one.ids), one.rows.shape[1])[None]}
-            for each, one in zip(feeds, told, strict=True)
+            feeds_of(entry, read, range(each.length - len(each.ids), each.length), caches)
+            for each, read in zip(self.asked, rows, strict=True)
         ]
 
     def _rows(self, role: Role, decisions: Decisions) -> list[Array]:
@@ -102,10 +101,10 @@ class Trial:
         else:
             adaptor = self._changed(ADAPTOR, decisions)
         rows = []
-        for number, (answer, place) in enumerate(zip(self.asked, self._places, strict=True)):
+        for number, (before, place) in enumerate(zip(self._read, self._places, strict=True)):
             features = {FEATURES[tower]: seen[tower][number] for tower in towers}
             embeds = adaptor.run(features)["embeds"][0]  # (tokens, D)
-            read = answer.rows.astype(np.result_type(answer.rows, embeds))
+            read = before.astype(np.result_type(before, embeds))
             read[0, place : place + len(embeds)] = embeds
             rows.append(read)
         return rows

@@ -13,6 +13,7 @@ from calibration.ladder import matrices_of, precision_of
 from calibration.plan import Plan
 from calibration.quantgraph import UNSCALED, Outcome, unchanged, write_quantised_graph
 from calibration.recipe import Recipe
+from calibration.soundness import tensors_named
 from calibration.table import write_int8_table
 from edge_runtime.bundle import Bundle, file_entries
 from edge_runtime.manifest import Calibration, GraphEntry, Manifest
@@ -70,9 +71,10 @@ class BundleWriter:
         source = self.bundle.path_of(entry)
         scaling = self.plan.scalings.get(entry.role, UNSCALED)
         change = unchanged if cache is None else partial(narrow_caches, scales=cache.scaled(scaling))
-        written = write_quantised_graph(
-            source, target, entry.dialect, decisions, self.plan.quantise, self._tick, scaling, change
-        )
+        with tensors_named(source):
+            written = write_quantised_graph(
+                source, target, entry.dialect, decisions, self.plan.quantise, self._tick, scaling, change
+            )
         self.outcomes.setdefault(entry.dialect, {})[entry.role] = written.outcomes
         precision = precision_of(self._matrices[entry.role], decisions, entry.precision)
         made = replace(entry, precision=precision, opset=written.opset)

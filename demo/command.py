@@ -1,4 +1,4 @@
-"""What the demo's commands share: how they are stopped, how they show progress, and how they tell an error."""
+"""What the demo's commands share: how they are stopped, and how they tell an error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import argparse
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.publish import staged_file_if_wanted
-
-REDRAW_S, PLAIN_S = 0.1, 10.0
-ERASE_LINE = "\r\x1b[K"
 
 
 def status_told(error: EdgeVLError, is_json: bool = False) -> int:
@@ -67,41 +63,6 @@ class Stop:
     def _stop(self, number: int, _: FrameType | None) -> NoReturn:
         self.number = number
         raise Stopped
-
-
-class ProgressLine:
-    """One line on stderr that is drawn over on a terminal; elsewhere a line now and then."""
-
-    def __init__(self, err: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._err = err
-        self._is_live = err.isatty()
-        self._clock = clock
-        self._drawn = clock()
-        self._is_open = False
-        self._began = ("", 0.0, 0)  # what is being done, since when, and how much of it was done then
-
-    def __call__(self, label: str, done: int, total: int) -> None:
-        now = self._clock()
-        if self._began[0] != label:
-            self._began = (label, now, done)
-        if now - self._drawn < (REDRAW_S if self._is_live else PLAIN_S):
-            return
-        self._drawn, self._is_open = now, self._is_live
-        text = f"{label}  {100 * done // max(total, 1)} %{self._left(now, done, total)}"
-        before, end = (ERASE_LINE, "") if self._is_live else ("", "\n")
-        print(before + text, end=end, file=self._err, flush=True)
-
-    def _left(self, now: float, done: int, total: int) -> str:
-        _, began, first = self._began
-        if done <= first:
-            return ""
-        seconds = round((total - done) * (now - began) / (done - first))
-        return f", {seconds // 60} min {seconds % 60:02d} s left"
-
-    def clear(self) -> None:
-        if self._is_open:
-            print(ERASE_LINE, end="", file=self._err, flush=True)
-            self._is_open = False
 
 
 class Parser(argparse.ArgumentParser):

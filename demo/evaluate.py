@@ -17,18 +17,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import get_args
 
-from demo.command import Parser, ProgressLine, Stop, status_told
+from demo.command import Parser, Stop, status_told
 from demo.data.generator import MAKERS, PICTURED
 from demo.questions import DEFAULT_LIMIT, Case, Selection, UnseenSplit, blank_picture, out_of_range
 from demo.score import FORMAT, KIND, Outcome, Report, outcome_of, score_from_outcomes
 from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.bench.machine import machine_here, versions_here
+from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import FloatPrecision
 from edge_runtime.errors import EdgeVLError, one_line
 from edge_runtime.loading import ENGINES, load
 from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.progress import Progress, silent
+from edge_runtime.progress_line import ProgressLine
 from edge_runtime.publish import staged_file
 from edge_runtime.record import bytes_from_json
 from edge_runtime.request import Request
@@ -36,6 +38,7 @@ from edge_runtime.request import Request
 # Of the longest answer that is expected: room to be wrong in, and for a box written with spaces.
 MARGIN_TOKENS = 8
 CONFIG_NAME = "config.json"
+QUALITY_NAME = "quality.json"
 TEMPORARY_PREFIX = "edge-vl-evaluate-"
 
 
@@ -67,6 +70,7 @@ def report_from_options(options: EvalOptions, command: str, date: str, progress:
         start = time.monotonic()
         outcomes, answer = asked(assistant, cases, options.is_blank, progress)
         seconds = time.monotonic() - start
+        calibration, recipe = assistant.bundle.manifest.calibration, recipe_of(assistant.bundle)
     return Report(
         kind=KIND,
         format=FORMAT,
@@ -83,7 +87,17 @@ def report_from_options(options: EvalOptions, command: str, date: str, progress:
         seconds=round(seconds, 1),
         score=score_from_outcomes(outcomes),
         wrong=tuple(outcome for outcome in outcomes if not outcome.is_right)[: options.wrong],
+        calibration=calibration,
+        recipe=recipe,
     )
+
+
+def recipe_of(bundle: Bundle) -> dict[str, str] | None:
+    """Every choice as text, as `edge-vl calibrate` takes it; None for a bundle without a quality report."""
+    if not has_file(bundle.folder, QUALITY_NAME):
+        return None
+    report = json.loads((bundle.folder / QUALITY_NAME).read_bytes())
+    return {name: str(choice) for name, choice in report["recipe"].items()}
 
 
 def is_bundle_rather(subject: Path, precision: FloatPrecision | None) -> bool:

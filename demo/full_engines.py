@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,17 +18,21 @@ from demo.random_checkpoint import spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.version import VERSION
+from export.checkpoint import Checkpoint
 from export.engines.compilation import Compiled, attention_layers, compiled_engines
 from export.engines.inspector import PlanReport
 from export.engines.library import EngineName
 from export.engines.serving import Serving
+from export.exporter import fingerprint
 
 ENGINE: EngineName = "tensorrt-rtx"  # the one that builds without a GPU, and whose plans can be read
 TENSORRT_DIALECTS: tuple[Dialect, ...] = ("trt10", "trt")
 
 
 def full_size_bundle(size: str, folder: Path, dialects: Sequence[Dialect], context: int) -> Bundle:
-    """Random weights in fp16, made in `folder` where they are not there yet."""
+    """Random weights in fp16, made in `folder` where they are not there yet; EVL-FULL-SIZE where others are."""
     checkpoint, out = folder / size, folder / f"{size}-engines"
     if not checkpoint.exists():
         write_random_checkpoint(spec_named(size), checkpoint, "original")
@@ -35,20 +40,48 @@ def full_size_bundle(size: str, folder: Path, dialects: Sequence[Dialect], conte
         command_cost(
             "export", checkpoint, out, "--dialect", ",".join(dialects), "--max-context", str(context)
         )
-    return Bundle.open(out, is_trusted=True)
+    bundle = Bundle.open(out, is_trusted=True)
+    check_bundle(bundle, checkpoint, dialects, context)
+    return bundle
 
 
-def engines_one_by_one(bundle: Bundle, dialects: Sequence[Dialect], folder: Path) -> Iterator[Compiled]:
+def check_bundle(bundle: Bundle, checkpoint: Path, dialects: Sequence[Dialect], context: int) -> None:
+    """What another run left is measured only if it is what this one would have made."""
+    manifest = bundle.manifest
+    with Checkpoint.open(checkpoint) as opened:
+        source = fingerprint(opened)
+    found_and_wanted: dict[str, tuple[object, object]] = {
+        "dialects": (", ".join(sorted(manifest.dialects)), ", ".join(sorted(dialects))),
+        "max_context": (manifest.max_context, context),
+        "precision": (", ".join(sorted({entry.precision for entry in manifest.graphs})), "fp16"),
+        "edge-vl": (manifest.provenance.edge_vl_version, VERSION),
+        "checkpoint": (manifest.provenance.checkpoint_sha256[:12], source[:12]),
+    }
+    wrong = [
+        f"{name} {found} instead of {wanted}"
+        for name, (found, wanted) in found_and_wanted.items()
+        if found != wanted
+    ]
+    if wrong:
+        what, why = f"{bundle.folder} is not the bundle to be measured", f"it has {', '.join(wrong)}"
+        raise EdgeVLError("EVL-FULL-SIZE", what, why, "remove it, or name another folder")
+
+
+def engines_one_by_one(
+    bundle: Bundle, dialects: Sequence[Dialect], folder: Path
+) -> Generator[Compiled, None, None]:
     """Each plan is removed as soon as it was looked into: together they would fill a laptop's disk."""
     serving = Serving(bundle.manifest.max_context)
-    for dialect in dialects:
-        for compiled in compiled_engines(bundle, dialect, ENGINE, serving, folder):
-            Path(compiled.build.plan).unlink()
-            yield compiled
+    with tempfile.TemporaryDirectory(prefix="plans-", dir=folder) as plans:
+        for dialect in dialects:
+            for compiled in compiled_engines(bundle, dialect, ENGINE, serving, Path(plans)):
+                Path(compiled.build.plan).unlink()
+                yield compiled
 
 
 def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object]:
-    build = compiled.build
+    build, (first, *others) = compiled.build, compiled.found.reports
+    on_gpu = {"on_gpu": profiles_of(others[0])} if others else {}
     return {
         "dialect": compiled.dialect,
         "engine": compiled.name,
@@ -57,20 +90,26 @@ def record_from_compiled(compiled: Compiled, bundle: Bundle) -> dict[str, object
         "peak_held_mib": round(build.peak_held_mib),
         "peak_resident_mib": round(build.peak_resident_mib),
         "attention_layers": attention_layers(compiled.role, bundle.spec),
-        "profiles": profiles_of(compiled.plan),
+        "source": first.source,
+        "profiles": profiles_of(first),
         "warnings": list(build.warnings),
-    } | ({"on_gpu": profiles_of(compiled.engine)} if compiled.engine else {})
+        "refusals": list(compiled.found.refusals),
+        **on_gpu,
+    }
 
 
 def profiles_of(report: PlanReport) -> list[dict[str, object]]:
+    """Null is what the source does not tell."""
     return [
         {
             "fused_attention": profile.attention,
+            "fused_attention_layers": profile.fused_attention(),
             "products": profile.products_by_types(),
+            "left_in_float": profile.layers_left_in("float"),
             "constant_bytes": profile.constant_bytes,
             "activation_bytes": profile.activation_bytes,
             "kernels": profile.kernels,
-            "in_place": len(profile.in_place or ()),
+            "in_place": None if profile.in_place is None else len(profile.in_place),
         }
         for profile in report.profiles
     ]
@@ -108,14 +147,25 @@ def table_from_report(report: Mapping[str, Any], name: str) -> str:
 
 
 def row_from_record(record: Mapping[str, Any]) -> str:
-    (profile,) = record["profiles"]
-    fused, wanted = sum(profile["fused_attention"].values()), record["attention_layers"]
-    caches = profile["in_place"] if record["engine"].startswith("decoder") else "–"
+    """Of several profiles the worst; "not told" is what one of them does not tell."""
+    profiles, wanted = record["profiles"], record["attention_layers"]
+    counts = [profile["fused_attention"] for profile in profiles]
+    fused = worst(min, [None if each is None else sum(each.values()) for each in counts])
+    activations = worst(max, [profile["activation_bytes"] for profile in profiles], 1e6, " MB")
+    is_decoder = record["engine"].startswith("decoder")
+    caches = worst(min, [profile["in_place"] for profile in profiles]) if is_decoder else "–"
     return (
         f"| {record['engine']} | {record['dialect']} | {f'{fused}/{wanted}' if wanted else '–'}"
-        f" | {record['plan_bytes'] / 1e6:.0f} MB | {profile['activation_bytes'] / 1e6:.0f} MB | {caches}"
+        f" | {record['plan_bytes'] / 1e6:.0f} MB | {activations} | {caches}"
         f" | {record['seconds']:.0f} s | {record['peak_resident_mib'] / 1024:.1f} GiB |"
     )
+
+
+def worst(
+    of: Callable[[Sequence[int]], int], values: Sequence[int | None], unit: float = 1, name: str = ""
+) -> str:
+    known = [value for value in values if value is not None]
+    return f"{of(known) / unit:.0f}{name}" if len(known) == len(values) else "not told"
 
 
 def main() -> int:

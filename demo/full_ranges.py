@@ -1,4 +1,7 @@
-"""Ranges of one tower of a full-size model: `python -m demo.full_ranges memory|time BUNDLE ROLE OBSERVER IMAGES COUNT`."""
+"""Ranges of one tower of a full-size model: `python -m demo.full_ranges memory|time BUNDLE ROLE OBSERVER IMAGES COUNT`.
+
+Of all of them together, as calibration itself measures them, where ROLE is `vision`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from calibration.desk import Desk
 from calibration.minmax import WatchedGraph
 from calibration.observer import Observer
-from calibration.ranges import layer_names, watched_graph
+from calibration.ranges import layer_names, vision_ranges, watched_graph
+from calibration.samples import samples_from_folder
 from calibration.spread import SpreadGraph
 from edge_runtime.backends.ort import session_from_file
 from edge_runtime.bench.machine import core_count
@@ -23,6 +29,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.picture import PictureLimits, picture_from_file
 from edge_runtime.preprocess import pixels_from_picture
+from edge_runtime.progress import silent
 from edge_runtime.spec import Role
 
 Feeds = dict[str, npt.NDArray[Any]]
@@ -60,6 +67,16 @@ def measured_ranges(tower: Tower) -> dict[str, object]:
     return {"images": graph.done, "layers": len(graph.reaches())}
 
 
+def ranges_together(
+    bundle: Bundle, observer: Observer, images: Path, count: int, desk: Path
+) -> dict[str, object]:
+    """Calibration's own pass, which opens the sessions of all towers and of the adaptor at once."""
+    samples, dialects = samples_from_folder(images, count), bundle.manifest.dialects
+    dialect = "ort" if "ort" in dialects else dialects[0]
+    found = vision_ranges(bundle, dialect, samples, observer, 0.0, core_count(), Desk(desk, "key"), silent)
+    return {"images": len(samples.samples), "layers": sum(map(len, found.reaches.values()))}
+
+
 def compared_times(tower: Tower) -> dict[str, object]:
     """Each picture goes through the float graph and through the watched one in turn, so that both meet the same crowd."""
     is_mapped = tower.entry.precision == "fp32"
@@ -85,11 +102,17 @@ def seconds_of(action: Callable[[], object]) -> npt.NDArray[np.float64]:
 
 
 def main(arguments: list[str]) -> int:
-    what, folder, role, observer, images, count = arguments
-    tower = Tower(Path(folder), role, observer, Path(images), int(count))  # type: ignore[arg-type]
-    said = measured_ranges(tower) if what == "memory" else compared_times(tower)
-    print(json.dumps(said))
+    print(json.dumps(asked(*arguments)))
     return 0
+
+
+def asked(what: str, folder: str, role: str, observer: Any, images: str, count: str) -> dict[str, object]:
+    if role == "vision":
+        bundle = Bundle.open(Path(folder), is_trusted=True)
+        with TemporaryDirectory() as desk:
+            return ranges_together(bundle, observer, Path(images), int(count), Path(desk) / "out")
+    tower = Tower(Path(folder), cast("Role", role), observer, Path(images), int(count))
+    return measured_ranges(tower) if what == "memory" else compared_times(tower)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from edge_runtime.manifest import GraphEntry
 from edge_runtime.spec import ModelSpec, Role, SamSpec, SiglipSpec
 
 HALF_BITS = 16
-BITS = {"fp16": HALF_BITS, "int8": 8, "int4": 4 + HALF_BITS / 128}  # a half for every 128 weights
+BITS = {"fp16": HALF_BITS, "int8": 8, "w8a8": 8, "int4": 4 + HALF_BITS / 128}  # a half for every 128 weights
 COLOURS = 3
 
 
@@ -98,7 +99,7 @@ def file_bytes(bundle: Bundle, entry: GraphEntry) -> int:
     return sum((bundle.folder / name).stat().st_size for name in names)
 
 
-def size_records(bundle: Bundle, dialect: Dialect, choices: dict[str, str]) -> list[dict[str, object]]:
+def size_records(bundle: Bundle, dialect: Dialect, choices: Mapping[str, str]) -> list[dict[str, object]]:
     """By role, of files of one dialect; `choices` say what vision, decoder and head became. The embedding comes last."""
     spec, records = bundle.spec, list[dict[str, object]]()
     for role, weights in weights_of(spec).items():

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from demo.data.scene import TASKS
 from edge_runtime.bench.machine import Machine, Versions
+from edge_runtime.manifest import Calibration
 from edge_runtime.record import json_from_record
 
 Corners = tuple[int, int, int, int]  # left, top, right, bottom, each 0 to 999
@@ -62,6 +63,9 @@ class Report:
     seconds: float
     score: Score
     wrong: tuple[Outcome, ...]  # the first few, as many as were wanted
+    # Of a quantised bundle: what its integers were fitted to, and the recipe that its `quality.json` names.
+    calibration: Calibration | None = None
+    recipe: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, object]:
         return json_from_record(self)

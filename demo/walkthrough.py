@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from calibration.calibrate import calibrate_bundle
 from calibration.recipe import Recipe
 from calibration.samples import samples_from_file
-from demo.data.generator import PICTURED, scene_of
+from demo.calibration_set import write_samples
 from demo.samples import FOLDER, Sample, samples
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
@@ -29,7 +28,6 @@ from export.options import ExportOptions
 
 CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
-SEED = 7  # of the pictures the demo model learnt from
 NOT_YET = ("build",)
 MEASURED = 16  # training pictures that the integers are fitted to
 
@@ -95,27 +93,13 @@ def calibrated(out: Path, small: Path, pictures: Path, progress: Progress, lap: 
     """Towers in INT8, the decoder in INT4, fitted to pictures of the training set."""
     recipe = Recipe(block=64, method="gptq")
     threads = len(os.sched_getaffinity(0))
-    found = samples_from_file(training_samples(pictures), MEASURED)
+    found = samples_from_file(write_samples(pictures, MEASURED), MEASURED)
     manifest = calibrate_bundle(Bundle.open(out), small, recipe, found, threads, progress)
     size = sum(entry.bytes for entry in manifest.files)
     assert manifest.quality is not None, "there were samples"
     same = f"{manifest.quality['top1']:.1%} of tokens as in fp32"
     summary = f"{size / (1 << 20):.1f} MiB, INT8 towers and INT4 decoder, {same}"
     return Step("calibrate", summary, lap.seconds())
-
-
-def training_samples(folder: Path) -> Path:
-    """Writes pictures and the list of what is asked about them."""
-    folder.mkdir()
-    lines = []
-    for index in range(MEASURED):
-        scene = scene_of(SEED, "train", index, PICTURED)
-        assert scene.picture is not None, "only dialogue has none"
-        scene.picture.save(folder / f"{index}.png")
-        lines.append(json.dumps({"image": f"{index}.png", "prompt": scene.questions[0].text}))
-    listing = folder / "samples.jsonl"
-    listing.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return listing
 
 
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Progress = Callable[[str, int, int], None]  # label, done, total; bytes unless the label says otherwise
+Progress = Callable[[str, int, int], None]  # label, done, total: bytes or steps, as the label says
+BYTES = ("hash", "hashing", "tracing", "writing")  # the first words of labels that count bytes
+
+
+def is_in_bytes(label: str) -> bool:
+    """Never told by the size of a total: there are small files, and thousands of steps."""
+    return label.partition(" ")[0] in BYTES
 
 
 def silent(label: str, done: int, total: int) -> None:

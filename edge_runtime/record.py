@@ -59,8 +59,18 @@ def json_from_record(record: object) -> dict[str, object]:
 def json_from_bytes(data: bytes, where: str = "edge-vl.json", code: str = MANIFEST_CODE) -> object:
     """Parsed JSON text; repeated keys, NaN, numbers beyond 64 bits and bombs are errors."""
     try:
-        if data.count(b"[") + data.count(b"{") > CONTAINER_LIMIT:
-            raise ValueError(f"more than {CONTAINER_LIMIT} lists and objects")
+        return parsed_json(data)
+    except ValueError as fault:
+        problem = str(fault)
+    fix = "make this file again with this edge-vl, or copy it again from where it came"
+    raise EdgeVLError(code, f"{where} is not valid", f"not the JSON we write: {problem}", fix)
+
+
+def parsed_json(data: bytes) -> object:
+    """As `json_from_bytes`, of files that are not ours; a ValueError says what is wrong."""
+    if data.count(b"[") + data.count(b"{") > CONTAINER_LIMIT:
+        raise ValueError(f"more than {CONTAINER_LIMIT} lists and objects")
+    try:
         return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=dict_from_pairs,
@@ -69,11 +79,7 @@ def json_from_bytes(data: bytes, where: str = "edge-vl.json", code: str = MANIFE
             parse_constant=refuse_constant,
         )
     except RecursionError:
-        problem = "lists or objects are nested too deeply"
-    except ValueError as fault:
-        problem = str(fault)
-    fix = "make this file again with this edge-vl, or copy it again from where it came"
-    raise EdgeVLError(code, f"{where} is not valid", f"not the JSON we write: {problem}", fix)
+        raise ValueError("lists or objects are nested too deeply") from None
 
 
 def bytes_from_json(value: object) -> bytes:

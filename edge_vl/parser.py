@@ -135,7 +135,10 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     parser.add_argument("out", type=given_path, metavar="OUT", help="bundle folder to make; must not exist")
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument(
-        "--images", type=given_path, metavar="DIR", help="a folder of pictures to measure with"
+        "--images",
+        type=given_path,
+        metavar="DIR",
+        help="a folder of pictures to measure with, not of folders; up to 10 %% of them may be broken",
     )
     samples.add_argument(
         "--samples", type=given_path, metavar="FILE.jsonl", help='lines {"image": path, "prompt": text}'
@@ -153,7 +156,10 @@ def add_calibrate(verbs: Verbs[Parser]) -> None:
     parser.add_argument("--head", choices=["int8", "int4", "fp16"], default="int8", help="its weights")
     parser.add_argument("--embedding", choices=["int8", "fp16"], default="fp16", help="the table of tokens")
     parser.add_argument(
-        "--kv", choices=["int8", "fp16"], default="fp16", help="the cache of keys and values (ort graphs)"
+        "--kv",
+        choices=["int8", "fp16"],
+        default="fp16",
+        help="the cache of keys and values (ort and trt10 graphs)",
     )
     parser.add_argument(
         "--block", type=int, choices=[32, 64, 128], default=128, help="rows that share a 4-bit scale"
@@ -196,6 +202,9 @@ def add_budgets(parser: Parser) -> None:
         "--budget-accuracy", type=float, metavar="POINTS", help="of --eval that may be lost, in points"
     )
     parser.add_argument("--budget-mib", type=float, metavar="MIB", help="what the whole bundle may take")
+    parser.add_argument(
+        "--rank", action="store_true", help="report the harm each layer does alone; takes long"
+    )
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:

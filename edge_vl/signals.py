@@ -21,9 +21,9 @@ AFTERMATH_S = 1.0
 class Stopped(BaseException):
     """A signal asked the process to end. No Exception, so that nothing but cleaning up comes between."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, kept: str = "") -> None:
         super().__init__(number)
-        self.number = number
+        self.number, self.kept = number, kept  # what of the work is kept, in words
 
     @property
     def exit_status(self) -> int:
@@ -31,9 +31,10 @@ class Stopped(BaseException):
         return 128 + self.number
 
     def words(self) -> str:
-        if self.number == signal.SIGINT:
-            return "interrupted; nothing was left half-written"
-        return f"stopped by {signal.Signals(self.number).name}; nothing was left half-written"
+        by = signal.Signals(self.number).name
+        said = "interrupted" if self.number == signal.SIGINT else f"stopped by {by}"
+        kept = f"; {self.kept}" if self.kept else ""
+        return f"{said}; nothing was left half-written{kept}"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,6 +91,12 @@ class Signals:
         if self._last is None or self._clock() - self._last[1] > AFTERMATH_S:
             return None
         return Stopped(self._last[0])
+
+    def stop_behind(self, fault: BaseException) -> Stopped | None:
+        """The same, of a fault that may be the signal's own exception."""
+        if isinstance(fault, Stopped):
+            return fault
+        return Stopped(signal.SIGINT) if isinstance(fault, KeyboardInterrupt) else self.cause()
 
     def _raise(self, number: int, _: FrameType | None) -> NoReturn:
         self._last = (number, self._clock())

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from edge_runtime.errors import EdgeVLError, MachineFault
-from edge_vl.bar import bar_line, plain_line
+from edge_runtime.progress_line import ProgressLine, is_unicode
 from edge_vl.signals import Signals
 
-REDRAW_SECONDS = 0.1
-PLAIN_SECONDS = 10.0  # between lines where nobody watches a bar
-USUAL_COLUMNS = 80
-ERASE_LINE = "\r\x1b[K"
 STDOUT_FAULT = "EVL-STDOUT"
 # An answer is untrusted: on a terminal its control characters are shown, not obeyed.
 SHOWN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in b"\n\t\r"} | {
@@ -39,14 +34,8 @@ class Terminal:
         self._err = err
         self._lines = lines
         self._is_debugged = is_debugged
-        self._clock = clock
         self.signals = Signals(clock)
-        self._is_live = err.isatty() and os.environ.get("TERM") != "dumb"
-        self._has_blocks = is_unicode(err)
-        self._label = ""
-        self._label_began = 0.0
-        self._drawn = clock()
-        self._is_bar_open = False
+        self._bar = ProgressLine(err, clock)
 
     @property
     def is_typed(self) -> bool:
@@ -55,7 +44,7 @@ class Terminal:
 
     def write(self, text: str) -> None:
         """Part of a line of the result, at once."""
-        self._clear_bar()
+        self._bar.clear()
         try:
             print(text.translate(SHOWN) if self._out.isatty() else text, end="", file=self._out, flush=True)
         except BrokenPipeError:
@@ -80,7 +69,7 @@ class Terminal:
         self.line(json.dumps(value, ensure_ascii=not is_unicode(self._out), allow_nan=False))
 
     def note(self, text: str) -> None:
-        self._clear_bar()
+        self._bar.clear()
         print(text, file=self._err, flush=True)
 
     def ask(self, prompt: str) -> str | None:
@@ -88,7 +77,7 @@ class Terminal:
         if self._lines is None:
             return None
         if self.is_typed:
-            self._clear_bar()
+            self._bar.clear()
             print(prompt, end="", file=self._err, flush=True)
             self.signals.wait_for_line(self._lines)
         line = self._lines.readline()
@@ -97,23 +86,9 @@ class Terminal:
         return line.rstrip("\r\n") if line else None
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """A bar with bytes and time left on a terminal, a line now and then otherwise."""
+        """A bar with the time left on a terminal, a line now and then otherwise."""
         self.signals.check()
-        now = self._clock()
-        is_new, is_done = label != self._label, done >= total
-        if is_new:
-            self._label, self._label_began = label, now
-        quiet = REDRAW_SECONDS if self._is_live else PLAIN_SECONDS
-        if now - self._drawn < quiet and not (self._is_live and (is_new or is_done)):
-            return
-        self._drawn = now
-        if not self._is_live:
-            print(plain_line(label, done, total), file=self._err, flush=True)
-            return
-        spent_s = now - self._label_began
-        bar = bar_line(label, done, total, spent_s, columns_of(self._err), self._has_blocks)
-        print(f"{ERASE_LINE}{bar}", end="", file=self._err, flush=True)
-        self._is_bar_open = True
+        self._bar(label, done, total)
 
     def error(self, error: EdgeVLError, is_json: bool) -> None:
         """Three lines for people; under --json one for programs besides, `{"error": {...}}`."""
@@ -125,19 +100,3 @@ class Terminal:
         if is_json and error.code != STDOUT_FAULT:
             record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
             self.json({"error": record})
-
-    def _clear_bar(self) -> None:
-        if self._is_bar_open:
-            print(ERASE_LINE, end="", file=self._err, flush=True)
-            self._is_bar_open = False
-
-
-def is_unicode(stream: TextIO) -> bool:
-    return (stream.encoding or "utf-8").lower().startswith("utf")
-
-
-def columns_of(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
-    except OSError:  # a terminal that does not know its size
-        return USUAL_COLUMNS

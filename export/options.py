@@ -28,6 +28,9 @@ class ExportOptions:
     def __post_init__(self) -> None:
         for dialect in self.dialects:
             grammar_named(dialect)
+        if twice := [each for each in dict.fromkeys(self.dialects) if self.dialects.count(each) > 1]:
+            what, why = f"the dialect {twice[0]!r} is asked for twice", "each is written once"
+            raise EdgeVLError("EVL-DIALECT", what, why, "name it once after --dialect")
 
 
 def context_from_options(spec: ModelSpec, options: ExportOptions) -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 
-from demo.command import Parser, ProgressLine, Stop, Stopped, status_told
+from demo.command import Parser, Stop, Stopped, status_told
 from demo.train.loop import SAVE_SECONDS
 from demo.train.recipe import LANGUAGE, RECIPES, Recipe, shortened
 from demo.train.training import Trainer
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.progress_line import ProgressLine
 
 
 def parser_of_command() -> Parser:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
     refuse_bundle(arguments.checkpoint)
-    dialects = tuple(dict.fromkeys(name.strip() for name in arguments.dialect.split(",")))
+    dialects = tuple(name.strip() for name in arguments.dialect.split(","))
     with workbench("export"):
         from export.exporter import export_bundle
         from export.options import ExportOptions

@@ -145,17 +145,24 @@ def show(bundle: Bundle, arguments: Namespace, report: ParityReport | None, term
     hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
     files, graphs = len(bundle.manifest.files), len(bundle.manifest.graphs)
     terminal.line(f"integrity  {files} files, {hashes}; {graphs} graphs, structure ok")
-    if bundle.manifest.quality is not None:
-        terminal.line(f"quality    {quality_in_words(bundle.manifest.quality)}")
+    for line in quality_in_words(bundle.manifest.quality or {}):
+        terminal.line(f"quality    {line}")
     if report is not None:
         show_parity(report, terminal)
 
 
-def quality_in_words(quality: Mapping[str, float]) -> str:
-    return (
-        f"beside the float bundle: {quality['top1']:.1%} of tokens are the likeliest in both, "
-        f"KL {quality['logit_kl']:.2e}, {quality['greedy']:.1%} of greedy tokens until they part"
-    )
+def quality_in_words(quality: Mapping[str, float]) -> list[str]:
+    """A line for how near the float bundle's words are, and one for an exam; each where there was one."""
+    lines = []
+    if "logit_kl" in quality:
+        lines.append(
+            f"beside the float bundle: {quality['top1']:.1%} of tokens are the likeliest in both, "
+            f"KL {quality['logit_kl']:.2e}, {quality['greedy']:.1%} of greedy tokens until they part"
+        )
+    if "questions" in quality:
+        before, after = (f"{quality[name]:.1%}" for name in ("accuracy_before", "accuracy_after"))
+        lines.append(f"right answers to {quality['questions']:.0f} questions: {before} before, {after} after")
+    return lines
 
 
 def show_parity(report: ParityReport, terminal: Terminal) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import memory_of_tree, peak_resident_mib
-from export.engines.library import Library
-from export.engines.log import BuildLog, logger_for
+from export.engines.library import Library, starting_error
+from export.engines.log import NOISE, BuildLog, is_about_memory, logger_for
 from export.engines.network import (
     NoMemoryError,
     add_profiles,
@@ -22,18 +22,20 @@ from export.engines.network import (
     parse_graph,
 )
 from export.engines.planfile import write_plan
+from export.engines.products import network_products
 from export.engines.request import BuildReport, BuildRequest
 
 
 def build_plan(library: Library, request: BuildRequest) -> BuildReport:
-    """Leaves the plan at `request.plan`. EVL-BUILD-PARSE, -SHAPES or -FAILED; NoMemoryError; WriteRefusedError.
+    """Leaves the plan at `request.plan`. EVL-BUILD-PARSE, -SHAPES or -FAILED; EVL-ENGINE-DRIVER or -BROKEN;
+    NoMemoryError; WriteRefusedError.
 
     Only the first logger of a process is heard: do not call it twice in one.
     """
-    log = BuildLog()
+    log = BuildLog(NOISE.get(library.name))
     logger = logger_for(log, library.module)
     begun = time.monotonic()
-    builder = library.module.Builder(logger)
+    builder = started_builder(library, logger, log)
     network = new_network(library, builder)
     parser = parse_graph(library, network, logger, log, request)
     check_profiles(request.profiles, inputs_of(network), request.role)
@@ -45,6 +47,14 @@ def build_plan(library: Library, request: BuildRequest) -> BuildReport:
     built = time.monotonic()
     del parser  # it holds the file's weights: the network points into them until here
     return report(library, request, network, log, parsed - begun, built - parsed)
+
+
+def started_builder(library: Library, logger: Any, log: BuildLog) -> Any:
+    try:
+        return library.module.Builder(logger)
+    except TypeError as fault:  # of the bindings, about a factory that made nothing; why is in the log
+        why = log.complaint() or str(fault)
+        raise (NoMemoryError(why) if is_about_memory(why) else starting_error(library, why)) from fault
 
 
 def config_for(library: Library, builder: Any, request: BuildRequest) -> Any:
@@ -82,5 +92,6 @@ def report(
         activation_bytes=tuple(log.activation_bytes) or None,
         weight_bytes=log.weight_bytes,
         layers=dict(sorted(kinds.items())),
+        products=network_products(network),
         warnings=tuple(log.warnings),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from export.engines.library import Library
 from export.engines.listing import ListingError
 from export.engines.log import BuildLog, logger_for
 from export.engines.planfile import opened_plan
+from export.engines.products import NetworkProduct
 
 WITHOUT_GPU = "set CUDA_VISIBLE_DEVICES= (empty) to go by the plan's own listing"
 
 
-def report_from_engine(library: Library, path: Path) -> PlanReport:
+def report_from_engine(
+    library: Library, path: Path, asked: Sequence[NetworkProduct] | None = None
+) -> PlanReport:
     """Takes the memory of the engine's weights on the device, but none for activations. It runs nothing.
 
     EVL-ENGINE-FOREIGN where the library makes no engine of the file, EVL-ENGINE-NAMES where the engine tells names
@@ -31,7 +35,8 @@ def report_from_engine(library: Library, path: Path) -> PlanReport:
             engine = runtime.deserialize_cuda_engine(data)
             if engine is None:
                 raise foreign_error(library, path, log)
-            profiles = profiles_from_engine(inspected_text(library, engine), facts_of(library, engine))
+            text, facts = inspected_text(library, engine), facts_of(library, engine)
+            profiles = profiles_from_engine(text, facts, asked)
     except ValueError as fault:  # an empty file cannot be mapped
         raise listing_error(library, path, str(fault)) from fault
     except ListingError as fault:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from export.engines.inspector import UNLISTED, Product, ProfileReport
+from export.engines.account import Account, Kernel, Operand, account_of
+from export.engines.inspector import ProfileReport
 from export.engines.kernels import (
     FUSION,
     QUANTISED,
@@ -22,6 +23,7 @@ from export.engines.kernels import (
     product_in_engine,
 )
 from export.engines.listing import PROFILE, ListingError, layers_from_text
+from export.engines.products import UNLISTED, NetworkProduct, Product
 
 # The inspector's words for types: a word of their own, or one of a sentence ("Row major linear FP16 format").
 TYPES = {
@@ -67,14 +69,16 @@ class EngineFacts:
     in_place: tuple[str, ...] | None
 
 
-def profiles_from_engine(text: str, facts: EngineFacts) -> tuple[ProfileReport, ...]:
-    """`text` is the inspector's JSON. Raises ListingError, or NamesOnlyError."""
+def profiles_from_engine(
+    text: str, facts: EngineFacts, asked: Sequence[NetworkProduct] | None = None
+) -> tuple[ProfileReport, ...]:
+    """`text` is the inspector's JSON, `asked` what the network multiplies. Raises ListingError, or NamesOnlyError."""
     layers, count = layers_from_json(text), len(facts.activation_bytes)
     # Names bear the number of every profile but the first. Where one has no layers, this is not how they are told.
     is_told = {layer.profile for layer in layers} == set(range(count)) and not any(map(is_opaque, layers))
     return tuple(
         profile_from_layers(
-            index, [layer for layer in layers if layer.profile == index] if is_told else None, facts
+            index, [layer for layer in layers if layer.profile == index] if is_told else None, facts, asked
         )
         for index in range(count)
     )
@@ -86,20 +90,36 @@ def is_opaque(layer: EngineLayer) -> bool:
 
 
 def profile_from_layers(
-    index: int, layers: Sequence[EngineLayer] | None, facts: EngineFacts
+    index: int,
+    layers: Sequence[EngineLayer] | None,
+    facts: EngineFacts,
+    asked: Sequence[NetworkProduct] | None,
 ) -> ProfileReport:
-    attention = None if layers is None else attention_counts(layer.attention or "" for layer in layers)
-    products = None if layers is None else tuple(product_from_layer(each) for each in layers if each.product)
+    account = None if layers is None else account_of_layers(layers, asked)
     return ProfileReport(
         index=index,
         accelerators=None,
-        attention=attention,
-        products=products,
+        attention=None if layers is None else attention_counts(layer.attention or "" for layer in layers),
+        products=None if account is None else account.products,
         constant_bytes=None,  # shown as inputs of some layers and not of others
         activation_bytes=facts.activation_bytes[index],
         kernels=None,  # some layers are no kernels, and nothing says which
         in_place=facts.in_place,
+        attention_layers=None if account is None else account.attention_layers,
+        is_every_product_told=account is not None and account.is_complete,
     )
+
+
+def account_of_layers(layers: Sequence[EngineLayer], asked: Sequence[NetworkProduct] | None) -> Account:
+    products = [product_from_layer(each) for each in layers if each.product]
+    attention = [each.nodes for each in layers if each.attention]
+    others = [kernel_from_layer(each) for each in layers if not each.attention and not each.product]
+    return account_of(products, attention, others, asked)
+
+
+def kernel_from_layer(layer: EngineLayer) -> Kernel:
+    operands = tuple(Operand(known_type(words), is_constant=None) for words in layer.inputs)
+    return Kernel(layer.name, layer.nodes, operands, is_compiled_on_device=False)
 
 
 def layers_from_json(text: str) -> list[EngineLayer]:
@@ -149,12 +169,16 @@ def words_of_tensor(tensor: Mapping[str, object]) -> str:
 
 
 def type_from_words(words: str, layer: str) -> str:
-    if words.startswith(UNTOLD):
-        return UNLISTED
-    found = [TYPES[word] for word in re.findall(r"\w+", words.casefold()) if word in TYPES]
-    if len(found) != 1:
+    found = known_type(words)
+    if found == UNLISTED and not words.startswith(UNTOLD):
         raise ListingError(f"{layer} has a tensor of the type {words!r}, which is not known")
-    return found[0]
+    return found
+
+
+def known_type(words: str) -> str:
+    """Kernels that are no products may read what has no type of ours, such as a size."""
+    found = [TYPES[word] for word in re.findall(r"\w+", words.casefold()) if word in TYPES]
+    return found[0] if len(found) == 1 and not words.startswith(UNTOLD) else UNLISTED
 
 
 def nodes_from_metadata(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from export.engines.engine_inspector import WITHOUT_GPU
 from export.engines.failures import signal_name
 from export.engines.inspector import PlanReport
 from export.engines.library import EngineName
+from export.engines.products import NetworkProduct
 from export.engines.request import Failure, error_from_failure
 
 CHILD = (sys.executable, "-m", "export.engines.inspection_child")
@@ -23,10 +24,11 @@ CHILD = (sys.executable, "-m", "export.engines.inspection_child")
 
 @dataclass(frozen=True)
 class InspectionRequest:
-    """One plan, for the library that it was built with."""
+    """One plan, for the library that it was built with, and what its network multiplies, if that is known."""
 
     plan: str
     engine: EngineName
+    products: tuple[NetworkProduct, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,17 @@ class Inspection:
             raise ValueError("an inspection that failed has no report")
 
 
-def report_from_device(path: Path, engine: EngineName, command: Sequence[str] = CHILD) -> PlanReport | None:
+def report_from_device(
+    path: Path,
+    engine: EngineName,
+    asked: tuple[NetworkProduct, ...] | None = None,
+    command: Sequence[str] = CHILD,
+) -> PlanReport | None:
     """The rows that the plan's own listing has, told by the engine; None where no device answers.
 
     EVL-FILE, EVL-ENGINE-* and, where the process that asks dies, EVL-INSPECT-CRASH.
     """
-    request = InspectionRequest(str(path.absolute()), engine)
+    request = InspectionRequest(str(path.absolute()), engine, asked)
     with tempfile.TemporaryDirectory() as folder:
         ending = ending_of_child(request, Path(folder), command)
     if ending.status != 0 or not ending.stdout:

@@ -31,7 +31,8 @@ def inspection_of(
     try:
         if not is_device_there():
             return Inspection()
-        return Inspection(report=report_from_engine(opened(request.engine), Path(request.plan)))
+        report = report_from_engine(opened(request.engine), Path(request.plan), request.products)
+        return Inspection(report=report)
     except EdgeVLError as error:
         return Inspection(failure=failure_from_error(error))
 

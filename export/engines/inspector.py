@@ -9,41 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import EdgeVLError
-from export.engines.kernels import PLAN_PRODUCTS, QUANTISED, ProductKind, attention_counts
+from export.engines.account import Account, Kernel, Nodes, Operand, account_of
+from export.engines.kernels import PLAN_PRODUCTS, QUANTISED, attention_counts, attention_kernel
 from export.engines.listing import Listing, ListingError, Operation, listings_in
 from export.engines.planfile import opened_plan
+from export.engines.products import NetworkProduct, Product
 
 Source = Literal["plan", "engine"]
 
-UNLISTED = "unlisted"  # an operand that the source does not show
 ON_DEVICE = {"runtime_fusion", "runtime_function"}  # compiled there, from a listing of their own
 KERNELS = {*PLAN_PRODUCTS, *ON_DEVICE, "function"}
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix product or convolution: the types its operands are stored in, the ONNX nodes it computes.
-
-    `is_compiled_on_device` ones are fused with what stands around them, such as the unpacking of 4-bit weights.
-    The type of an operand that an engine does not show is "unlisted".
-    """
-
-    kind: ProductKind
-    left: str
-    right: str
-    layers: tuple[str, ...]
-    is_compiled_on_device: bool
-
-    @property
-    def types(self) -> str:
-        return f"{self.left} x {self.right}"
-
-    def is_left_in(self, kind: str) -> bool | None:
-        """Whether both operands are of this type; None where those that are listed leave it open."""
-        known = {self.left, self.right} - {UNLISTED}
-        if known - {kind}:
-            return False
-        return None if UNLISTED in (self.left, self.right) else True
 
 
 @dataclass(frozen=True)
@@ -52,7 +27,8 @@ class ProfileReport:
 
     `attention` counts fused attention kernels by name; `constant_bytes` adds up constants by type: weights that
     profiles share are in each of them, and once in the file. `kernels` is how many there are of any kind. `in_place` are the
-    outputs written over an input: a cache that is not among them is copied whole at every call.
+    outputs written over an input: a cache that is not among them is copied whole at every call. `attention_layers` is
+    how many layers the fused kernels compute. `is_every_product_told` only where the network's products were known.
     """
 
     index: int
@@ -63,6 +39,8 @@ class ProfileReport:
     activation_bytes: int | None
     kernels: int | None
     in_place: tuple[str, ...] | None
+    attention_layers: int | None
+    is_every_product_told: bool
 
     def products_by_types(self) -> dict[str, int] | None:
         """How many of each, as in {"int8 x int8": 144, "half x half": 2}."""
@@ -73,15 +51,17 @@ class ProfileReport:
     def layers_left_in(self, kind: str) -> tuple[str, ...] | None:
         """ONNX nodes whose product has both operands in this type: "float", "half", "bf16".
 
-        None where a single product leaves it open: a list that may lack a node is none.
+        None where a single product leaves it open, or one may not be told: a list that may lack a node is none.
         """
-        if self.products is None or any(product.is_left_in(kind) is None for product in self.products):
+        if self.products is None or not self.is_every_product_told:
+            return None
+        if any(product.is_left_in(kind) is None for product in self.products):
             return None
         left = [product for product in self.products if product.is_left_in(kind)]
         return tuple(layer for product in left for layer in product.layers)
 
     def fused_attention(self) -> int | None:
-        return None if self.attention is None else sum(self.attention.values())
+        return self.attention_layers
 
 
 @dataclass(frozen=True)
@@ -93,16 +73,19 @@ class PlanReport:
     source: Source
 
 
-def report_from_plan(path: Path) -> PlanReport:
+def report_from_plan(path: Path, asked: Sequence[NetworkProduct] | None = None) -> PlanReport:
     """Read from the plan itself, without a GPU and without the engine library, a few pages at a time.
 
-    EVL-PLAN-LISTING where the file has no listings, or none of the kind we know: other versions write others.
+    `asked` are the products of its network, which the report of its build names: without them nobody can say that
+    none is missing. EVL-PLAN-LISTING where the file has no listings, or none of the kind we know: other versions
+    write others.
     """
     try:
         with opened_plan(path) as data:
             plan_bytes, parts = len(data), parts_from(listings_in(data))
         reports = [
-            profile_report(index, parts) for index in sorted({main.header.profile for main, _ in parts})
+            profile_report(index, parts, asked)
+            for index in sorted({main.header.profile for main, _ in parts})
         ]
     except (ListingError, ValueError) as fault:  # an empty file cannot be mapped: ValueError
         raise listing_error(path, str(fault)) from fault
@@ -133,47 +116,80 @@ def parts_from(listings: Iterable[Listing]) -> list[Part]:
     return parts
 
 
-def profile_report(index: int, every: Sequence[Part]) -> ProfileReport:
+def profile_report(
+    index: int, every: Sequence[Part], asked: Sequence[NetworkProduct] | None
+) -> ProfileReport:
     parts = [part for part in every if part[0].header.profile == index]
-    constants: Counter[str] = Counter()
-    for listing in (each for main, fusions in parts for each in (main, *fusions)):
-        for tensor in listing.tensors.values():
-            constants[tensor.type] += tensor.constant_bytes
-    operations = [operation for main, _ in parts for operation in main.operations]
-    names = [operation.name for operation in operations if operation.kind == "function"]
+    account = account_of_parts(parts, asked)
     return ProfileReport(
         index=index,
         accelerators=tuple(sorted({each for main, _ in parts for each in main.header.accelerators})),
-        attention=attention_counts(names),
-        products=tuple(product for part in parts for product in products_of(part)),
-        constant_bytes={kind: size for kind, size in sorted(constants.items()) if size},
+        attention=attention_counts(each.name for each in functions_in(parts)),
+        products=account.products,
+        constant_bytes=constants_in(parts),
         # How the memory of several parts is shared, the listing does not tell.
         activation_bytes=parts[0][0].header.activation_bytes if len(parts) == 1 else None,
-        kernels=sum(operation.kind in KERNELS for operation in operations),
+        kernels=sum(operation.kind in KERNELS for main, _ in parts for operation in main.operations),
         in_place=tuple(
             sorted(name for main, _ in parts for name in {*main.header.inputs} & {*main.header.outputs})
         ),
+        attention_layers=account.attention_layers,
+        is_every_product_told=account.is_complete,
     )
 
 
-def products_of(part: Part) -> Iterator[Product]:
+def functions_in(parts: Sequence[Part]) -> list[Operation]:
+    """What is compiled in the plan already, and is of no kind of its own."""
+    return [each for main, _ in parts for each in main.operations if each.kind == "function"]
+
+
+def constants_in(parts: Sequence[Part]) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for listing in (each for main, fusions in parts for each in (main, *fusions)):
+        for tensor in listing.tensors.values():
+            sizes[tensor.type] += tensor.constant_bytes
+    return {kind: size for kind, size in sorted(sizes.items()) if size}
+
+
+def account_of_parts(parts: Sequence[Part], asked: Sequence[NetworkProduct] | None) -> Account:
+    products: list[Product] = []
+    kernels: list[Kernel] = []
+    for part in parts:
+        for operation, fusion in operations_of(part):
+            found = list(products_of(part[0], operation, fusion))
+            products += found
+            if not found and operation.kind in KERNELS and not attention_kernel(operation.name):
+                kernels.append(kernel_from(part[0], operation))
+    attention: list[Nodes] = [each.layers for each in functions_in(parts) if attention_kernel(each.name)]
+    return account_of(products, attention, kernels, asked)
+
+
+def operations_of(part: Part) -> Iterator[tuple[Operation, Listing | None]]:
+    """Each with the listing that it is compiled from on the device, if it is."""
     main, fusions = part
     numbers = {operation.binary for operation in main.operations if operation.kind in ON_DEVICE}
     if numbers != set(range(len(fusions))):
         raise ListingError(f"a part has {len(fusions)} listings of fusions and speaks of {len(numbers)}")
     for operation in main.operations:
-        if operation.kind in PLAN_PRODUCTS:
-            yield product_from(main, operation, operation.layers, is_compiled_on_device=False)
-        elif operation.kind in ON_DEVICE and operation.binary is not None:
-            yield from fused_products(operation, fusions[operation.binary])
+        is_fusion = operation.kind in ON_DEVICE and operation.binary is not None
+        yield operation, fusions[operation.binary or 0] if is_fusion else None
 
 
-def fused_products(fusion: Operation, listing: Listing) -> Iterator[Product]:
-    inner = [operation for operation in listing.operations if operation.kind in PLAN_PRODUCTS]
-    for operation in inner:
-        # The outer line also names what is fused with the product; with two of them it cannot tell which.
-        layers = fusion.layers if len(inner) == 1 else operation.layers
-        yield product_from(listing, operation, layers, is_compiled_on_device=True)
+def products_of(main: Listing, operation: Operation, fusion: Listing | None) -> Iterator[Product]:
+    if operation.kind in PLAN_PRODUCTS:
+        yield product_from(main, operation, operation.layers, is_compiled_on_device=False)
+    if fusion is not None:
+        inner = [each for each in fusion.operations if each.kind in PLAN_PRODUCTS]
+        for each in inner:
+            # The outer line also names what is fused with the product; with two of them it cannot tell which.
+            layers = each.layers or (operation.layers if len(inner) == 1 else ())
+            yield product_from(fusion, each, layers, is_compiled_on_device=True)
+
+
+def kernel_from(main: Listing, operation: Operation) -> Kernel:
+    read = [(main.type_of(name), name) for name in operation.inputs]
+    operands = tuple(Operand(kind, main.tensors[name].constant_bytes > 0) for kind, name in read)
+    return Kernel(operation.name, operation.layers, operands, operation.kind in ON_DEVICE)
 
 
 def product_from(

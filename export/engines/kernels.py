@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal
 
 ProductKind = Literal["matmul", "convolution"]
@@ -15,7 +16,11 @@ NUMBERED = re.compile(
 )  # an engine numbers its kernels and hashes their tactics
 QUANTISED = {"int4", "int8", "fp4", "fp8"}
 
-PLAN_PRODUCTS: dict[str, ProductKind] = {"fully_connected": "matmul", "corrltn": "convolution"}
+PLAN_PRODUCTS: dict[str, ProductKind] = {
+    "fully_connected": "matmul",
+    "corrltn": "convolution",
+    "deconvolution": "convolution",
+}
 ENGINE_PRODUCTS: dict[str, ProductKind] = PLAN_PRODUCTS | {
     "gemm": "matmul",
     "matrixmultiply": "matmul",
@@ -28,6 +33,7 @@ ENGINE_PRODUCTS: dict[str, ProductKind] = PLAN_PRODUCTS | {
 # A fusion is named by what it is made of, in words of four letters at most: __myl_ReplCastMulCastFc.
 FUSION = re.compile(r"__myl_(\w+)")
 WORD = re.compile(r"[A-Z][a-z0-9]*")
+CAST, ROUND, CUT_OFF = "Cast", "Roun", "Etc"  # the last word of a name that was too long
 TACTICS: tuple[tuple[re.Pattern[str], ProductKind], ...] = (
     (re.compile(r"(^|_)fprop_"), "convolution"),  # first: "fprop_implicit_gemm" is a convolution
     (re.compile(r"(^|_)gem[mv]"), "matmul"),
@@ -46,11 +52,21 @@ def attention_counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(name for name in found if name is not None).items()))
 
 
+def words_of(name: str) -> tuple[str, ...]:
+    """What a fusion is made of; none for kernels with names of their own."""
+    fusion = FUSION.match(NUMBERED.sub("", name))
+    return tuple(WORD.findall(fusion[1])) if fusion else ()
+
+
+def sums_of_products(name: str) -> int:
+    """How many products a fusion multiplies and sums: those of one row, or few, have no kind of their own."""
+    return list(pairwise(words_of(name))).count(("Mul", "Sum"))
+
+
 def product_in_engine(layer_type: str, name: str, tactic: str) -> ProductKind | None:
     """By the layer's type; fusions have one type for all, and are known by their name or by their tactic's."""
     if kind := ENGINE_PRODUCTS.get(layer_type.casefold()):
         return kind
-    fusion = FUSION.match(NUMBERED.sub("", name))
-    if fusion and "Fc" in WORD.findall(fusion[1]):
+    if "Fc" in words_of(name):
         return "matmul"
     return next((kind for pattern, kind in TACTICS if pattern.search(tactic)), None)

@@ -79,18 +79,39 @@ def broken_error(name: EngineName, place: Platform, why: str) -> MachineFault:
     return MachineFault("EVL-ENGINE-BROKEN", what, why, fix)
 
 
+def starting_error(library: Library, why: str) -> MachineFault:
+    """For a library that is there and makes no builder. TensorRT needs a device for that, TensorRT-RTX none."""
+    if library.name == "tensorrt-rtx":
+        return broken_error(library.name, this_platform(), why)
+    what = f"{library.title} finds no GPU to build for"
+    fix = (
+        "install NVIDIA's driver, or a newer one; in a container, start it with `--gpus all`, on a Jetson with "
+        "`--runtime nvidia`"
+    )
+    return MachineFault("EVL-ENGINE-DRIVER", what, why, fix)
+
+
 def remedy_for(name: EngineName, place: Platform) -> str:
     """What to install where."""
     if name == "tensorrt-rtx":
-        if place.machine != "x86_64":
-            return f"TensorRT-RTX has no build for {place.machine}; use TensorRT: {remedy_for('tensorrt', place)}"
-        return "pip install 'edge-vl[tensorrt-rtx]' (Python 3.11 or newer, a desktop RTX)"
+        return remedy_for_rtx(place)
     if place.is_jetson:
         return (
             "sudo apt install python3-libnvinfer (JetPack's own, there is no wheel), "
             "in a virtual environment made with --system-site-packages"
         )
     return "pip install 'edge-vl[tensorrt]'"
+
+
+def remedy_for_rtx(place: Platform) -> str:
+    if place.machine == "x86_64":
+        return "pip install 'edge-vl[tensorrt-rtx]' (Python 3.11 or newer, a desktop RTX)"
+    other = f"use TensorRT: {remedy_for('tensorrt', place)}"
+    if place.machine == "aarch64" and not place.is_jetson:
+        # Of 1.7.1 the registry has no wheel but for x86-64; NVIDIA names the GB10 among its devices.
+        return f"on a GB10 install NVIDIA's own package of TensorRT-RTX, pip has none for aarch64; elsewhere {other}"
+    where = "a Jetson" if place.is_jetson else place.machine
+    return f"there is no TensorRT-RTX for {where}; {other}"
 
 
 def version_from_text(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_runtime.errors import EdgeVLError, one_line
 from export.engines.library import Library
-from export.engines.log import BuildLog, is_about_memory, without_driver_noise
+from export.engines.log import BuildLog, is_about_memory
 from export.engines.request import BuildRequest
 from export.engines.shapes import Profile
 
@@ -36,24 +36,29 @@ def parse_graph(library: Library, network: Any, logger: Any, log: BuildLog, requ
 
 def refusal_error(library: Library, parser: Any, log: BuildLog, request: BuildRequest) -> Exception:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    words = [words_of(error) for error in errors] or [log.last_words()]
-    if is_about_memory("\n".join(words)) or log.is_about_memory():
-        return NoMemoryError(words[0])
+    words = [words_of(error, log) for error in errors] or [log.last_words()]
+    if about_memory := [each for each in words if is_about_memory(each)]:
+        return NoMemoryError(about_memory[0])
+    if log.is_about_memory():
+        return NoMemoryError(log.last_words())
     more = f" (and {len(words) - 1} more)" if len(words) > 1 else ""
     return parse_error(library, request, words[0] + more)
 
 
-def words_of(error: Any) -> str:
+def words_of(error: Any, log: BuildLog) -> str:
     place = (
         f"node {error.node()} {error.node_name()!r} ({error.node_operator()}): " if error.node() >= 0 else ""
     )
-    said = without_driver_noise(str(error.desc()))
+    said = log.without_noise(str(error.desc()))
     return f"{place}{said} [{error.code().name} in {error.func()}]"
 
 
 def parse_error(library: Library, request: BuildRequest, why: str) -> EdgeVLError:
     what = f"{request.role}: {library.title} cannot read {Path(request.onnx).name}"
-    fix = "export this role in a dialect that this version reads: trt10 from 10.3 on, trt from 10.15 on and for RTX"
+    fix = (
+        "see first whether the bundle is sound: `edge-vl verify BUNDLE`; if it is, export this role in a dialect that "
+        "this version reads: trt10 from 10.3 on, trt from 10.15 on and for RTX"
+    )
     return EdgeVLError("EVL-BUILD-PARSE", what, why, fix)
 
 
@@ -67,13 +72,11 @@ def let_attention_decompose(library: Library, network: Any) -> None:
 
     Where there is a fused kernel it is taken all the same: the FP16 plans are equal byte for byte.
     """
-    kind = getattr(library.module, "IAttentionInputLayer", None)
-    if kind is None:
-        return
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type.name == "ATTENTION_INPUT":
-            layer.__class__ = kind  # the bindings hand out every layer as the base class
+            # The bindings hand out every layer as the base class. Before 10.14 there is neither layer nor class.
+            layer.__class__ = library.module.IAttentionInputLayer
             layer.attention.decomposable = True
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.library import EngineName
+from export.engines.products import NetworkProduct
 from export.engines.shapes import Profile
 
 
@@ -29,7 +30,8 @@ class BuildRequest:
 class BuildReport:
     """One plan and what it cost. `activation_bytes` has one figure a profile, in order; it and `weight_bytes`
     are what the library's log says, None where it does not. `held` memory is anonymous and shared, `resident`
-    counts file-mapped pages too. `layers` counts the network's layers by type, before the engine fuses them."""
+    counts file-mapped pages too. `layers` counts the network's layers by type and `products` names those that multiply matrices, before
+    the engine fuses them."""
 
     role: str
     engine: EngineName
@@ -43,6 +45,7 @@ class BuildReport:
     activation_bytes: tuple[int, ...] | None
     weight_bytes: int | None
     layers: dict[str, int]
+    products: tuple[NetworkProduct, ...]
     warnings: tuple[str, ...]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_runtime.dialects import Precision
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry, Port
 from export.engines.shapes import Profile, Shape, ShapeRange
 
@@ -18,6 +19,7 @@ USUAL = 0.625
 # the product unpacks them itself.
 FEWEST_OPEN_ROWS = 2
 INTEGERS: frozenset[Precision] = frozenset(("int4", "int8"))
+CACHE, CAPACITY_AXIS = "past_key_values.", 2
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,46 @@ class EngineShape:
     profiles: tuple[Profile, ...]
 
 
-def engines_from_graph(entry: GraphEntry, serving: Serving) -> tuple[EngineShape, ...]:
-    """One engine a tower, and two for a decoder: two profiles of one plan hold the float weights of its layers twice,
-    and building them together takes the memory of both."""
+def check_serving(serving: Serving, max_context: int) -> None:
+    """EVL-CONTEXT-LIMIT where the bundle, exported for `max_context` tokens, cannot be served so."""
+    if serving.context > max_context:
+        what, why = f"a context of {serving.context} tokens cannot be served", f"the bundle has {max_context}"
+        fix = "lower the context, or export the bundle again with a higher --max-context"
+        raise EdgeVLError("EVL-CONTEXT-LIMIT", what, why, fix)
+
+
+def engines_from_graph(
+    entry: GraphEntry, serving: Serving, has_shared_weights: bool = False
+) -> tuple[EngineShape, ...]:
+    """One engine a tower. A decoder has two profiles: in one engine if they share the weights there, else in two.
+
+    Without sharing one plan would hold the weights of its layers twice, and take the memory of two builds at once.
+    """
     if entry.role != "decoder":
         profile = profile_from_sizes(entry.role, entry.inputs, {"batch": (1, 1, serving.batch)})
         return (EngineShape(entry.role, (profile,)),)
-    longest = serving.longest_piece
+    profiles = decoder_profiles(entry, serving)
+    if has_shared_weights:
+        return (EngineShape(entry.role, profiles),)
+    return tuple(EngineShape(f"{entry.role}.{profile.name}", (profile,)) for profile in profiles)
+
+
+def decoder_profiles(entry: GraphEntry, serving: Serving) -> tuple[Profile, Profile]:
+    longest = min([serving.longest_piece, *static_capacities(entry)])
     usual = max(1, round(longest * USUAL))
     both = {"rows": logit_rows(entry.precision, serving), "capacity": (serving.context,) * 3}
     prefill = {"batch": (1, 1, serving.batch), "sequence": (1, usual, longest)}
     decode = {"batch": (1, serving.batch, serving.batch), "sequence": (1, 1, 1)}
-    every = (
+    return (
         profile_from_sizes(PREFILL, entry.inputs, both | prefill),
         profile_from_sizes(DECODE, entry.inputs, both | decode),
     )
-    return tuple(EngineShape(f"{entry.role}.{profile.name}", (profile,)) for profile in every)
+
+
+def static_capacities(entry: GraphEntry) -> list[int]:
+    """Of caches that are as long as the export made them, whatever is served: a piece must fit into each."""
+    sizes = [port.shape[CAPACITY_AXIS] for port in entry.inputs if port.name.startswith(CACHE)]
+    return [size for size in sizes if isinstance(size, int)]
 
 
 def logit_rows(precision: Precision, serving: Serving) -> Shape:

@@ -15,7 +15,6 @@ from calibration.blocks import (
     Floats,
     covered_from_weight,
     quantised_from_weight,
-    weight_from_quantised,
 )
 from calibration.decision import Decision, Int4, Int8
 from calibration.desk import Desk
@@ -26,6 +25,7 @@ from calibration.pairs import Pair, pairs_from_graph
 from calibration.plan import AwqRounding
 from edge_runtime.bundle import Bundle
 from edge_runtime.progress import silent
+from tests.calibration.restored import weight_from_quantised
 from tests.calibration.twin import dequantised_twin, int4_twin
 from tests.proof.subject import bundle_below, session_folder
 

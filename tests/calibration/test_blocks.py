@@ -17,10 +17,10 @@ from calibration.blocks import (
     packed_from_int4,
     quantised_from_weight,
     sqnr_db_of,
-    weight_from_quantised,
 )
 from calibration.decision import BLOCKS, Int4, Int8
 from edge_runtime.errors import EdgeVLError
+from tests.calibration.restored import weight_from_quantised
 from tests.calibration.twin import dequantised_twin, int4_twin, int8_twin, packed_twin
 
 Array = npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""The KV cache in 8 bits, in ONNX Runtime's own attention."""
+"""The KV cache in 8 bits: in ONNX Runtime's own attention, and in plain operators with heads that are shared."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from calibration.answers import empty_caches
 from calibration.cache import CacheScales, cache_scales, narrow_caches, narrowed
 from calibration.minmax import Feeds
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import silent
@@ -24,14 +25,20 @@ LENGTHS, CAPACITY = (5, 9), 12
 Floats = npt.NDArray[np.floating]
 
 
-@pytest.fixture(scope="module", params=["fp32", "fp16"])
+Case = tuple[str, FloatPrecision, Dialect]
+CASES: list[Case] = [("hybrid", "fp32", "ort"), ("hybrid", "fp16", "ort"), ("grouped", "fp32", "trt10")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.open(bundle_below(session_folder(tmp_path_factory), "hybrid", request.param))
+    name, precision, dialect = request.param
+    folder = session_folder(tmp_path_factory)
+    return Bundle.open(bundle_below(folder, name, precision, dialect=dialect))
 
 
 @pytest.fixture
 def entry(source: Bundle) -> GraphEntry:
-    return source.graph("decoder", "ort")
+    return source.graph("decoder", source.manifest.dialects[0])
 
 
 @pytest.fixture

@@ -33,6 +33,38 @@ def test_what_was_begun_otherwise_is_refused_and_kept(tmp_path: Path) -> None:
     assert Desk(tmp_path / "out", "one").take("a") is not None
 
 
+def test_what_was_begun_otherwise_is_refused_before_any_piece_is_asked_for(tmp_path: Path) -> None:
+    Desk(tmp_path / "out", "one").lay("a", {"x": np.arange(3)})
+    Desk(tmp_path / "out", "one").check()
+    with pytest.raises(EdgeVLError, match="number of threads or version") as caught:
+        Desk(tmp_path / "out", "other").check()
+    assert caught.value.code == "EVL-CALIBRATE-DESK"
+
+
+def test_an_empty_place_belongs_to_whoever_comes(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    desk.check()
+    desk.folder.mkdir()  # of a run that was killed before it found anything
+    desk.check()
+
+
+def test_pieces_that_say_nothing_of_the_whole_are_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    desk.lay("a", {"x": np.arange(3)})
+    (desk.folder / "key.npz").unlink()
+    with pytest.raises(EdgeVLError, match=r"key\.npz: it is missing"):
+        desk.check()
+
+
+def test_a_piece_that_was_removed_while_it_was_needed_is_named(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    desk.lay("a", {"x": np.arange(3)})
+    assert desk.found("a")["x"].tolist() == [0, 1, 2]
+    (desk.folder / "a.npz").unlink()
+    with pytest.raises(EdgeVLError, match=r"a\.npz: it was removed"):
+        desk.found("a")
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", b"no archive at all"])
 def test_what_is_broken_is_refused_by_name(tmp_path: Path, damage: bytes) -> None:
     desk = Desk(tmp_path / "out", "key")

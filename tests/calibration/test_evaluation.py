@@ -14,6 +14,7 @@ from calibration.evaluation import (
     Exam,
     Question,
     Verdict,
+    check_exam,
     evaluation_of,
     exam_from_file,
     kept_evaluation,
@@ -71,7 +72,7 @@ def test_another_answer_makes_another_exam(tmp_path: Path) -> None:
         (line(image="a\0.png"), "not all texts"),
         (line(answer=" \n"), "its answer is empty"),
         (["a.png"], "its keys are not"),
-        ("{", "not the JSON we write"),
+        ("{", "is no JSON"),
     ],
 )
 def test_a_line_that_is_no_question_is_named(tmp_path: Path, wrong: object, why: str) -> None:
@@ -80,10 +81,34 @@ def test_a_line_that_is_no_question_is_named(tmp_path: Path, wrong: object, why:
     assert caught.value.code == "EVL-CALIBRATE-EVAL" and "exam.jsonl, line 2" in caught.value.what
 
 
-def test_one_question_with_two_answers_is_an_error(tmp_path: Path) -> None:
-    assert len(exam_from_file(written(tmp_path, line(), line(answer="a cat "))).questions) == 1
+def test_one_question_with_two_answers_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(EdgeVLError, match=r"line 3 is no question: exam\.jsonl, line 1 asks the same"):
+        exam_from_file(written(tmp_path, line(), line("b.png"), line(answer="a dog")))
+
+
+def test_a_copy_of_a_picture_is_that_picture(tmp_path: Path) -> None:
+    path = written(tmp_path, line(), line("copy.png", answer="a dog"))
+    (tmp_path / "copy.png").write_bytes((tmp_path / "a.png").read_bytes())
     with pytest.raises(EdgeVLError, match="with another answer"):
-        exam_from_file(written(tmp_path, line(), line(answer="a dog")))
+        exam_from_file(path)
+    path = written(tmp_path, line(), line("copy.png"))
+    assert exam_from_file(path).repeated == ("exam.jsonl, line 2 repeats exam.jsonl, line 1",)
+
+
+def test_a_line_that_says_the_same_again_counts_once_and_is_named(tmp_path: Path) -> None:
+    exam = exam_from_file(written(tmp_path, line(), line("b.png"), line(answer=" a cat ")))
+    assert len(exam.questions) == 2
+    assert exam.repeated == ("exam.jsonl, line 3 repeats exam.jsonl, line 1",)
+
+
+def test_a_question_of_two_tasks_counts_for_both_whatever_the_order(tmp_path: Path) -> None:
+    lines = [line() | {"task": "read"}, line(), line() | {"task": "count"}, line("b.png")]
+    exams = [exam_from_file(written(tmp_path, *every)) for every in (lines, lines[::-1])]
+    for exam in exams:
+        assert exam.repeated == () and len(exam.questions) == 4
+        assert {each.task for each in exam.questions if each.sample.name == "a.png"} == {"", "count", "read"}
+    assert [each.task for each in exams[0].questions] == [each.task for each in exams[1].questions]
+    assert len(exam_from_file(written(tmp_path, *lines), 1).questions) == 1
 
 
 def test_a_file_that_is_not_there_or_empty_is_an_error(tmp_path: Path) -> None:
@@ -147,6 +172,18 @@ def test_what_a_bundle_says_is_set_against_what_was_expected(subject: Rehearsed)
 def test_an_answer_that_nobody_lets_the_bundle_say_is_refused(subject: Rehearsed) -> None:
     with pytest.raises(EdgeVLError, match=f"{TOKENS - 1} are asked for") as caught:
         evaluation_of(subject.bundle, "ort", exam_of(subject, "x" * 2 * TOKENS), 1, silent)
+    assert caught.value.code == "EVL-CALIBRATE-EVAL"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"), [("word " * 9000, "a cat"), ("what?", "\ud800"), ("?", "x" * 999)]
+)
+def test_a_question_that_cannot_be_put_is_refused_before_the_exam(
+    subject: Rehearsed, tmp_path: Path, prompt: str, answer: str
+) -> None:
+    exam = exam_from_file(written(tmp_path, line(), line("b.png", prompt, answer)))
+    with pytest.raises(EdgeVLError, match=r"^exam\.jsonl, line 2 cannot be ") as caught:
+        check_exam(exam, subject.bundle)
     assert caught.value.code == "EVL-CALIBRATE-EVAL"
 
 

@@ -44,6 +44,7 @@ def report(count: int, letters: int) -> dict[str, Any]:
             ],
             "changed": [{"sample": text(index), "prompt": text(index), **change} for index in range(count)],
             "broken": [text(index) for index in range(count)],
+            "repeated": [text(index) for index in range(count)],
         },
     }
 
@@ -55,7 +56,10 @@ def test_a_short_report_stays_as_it_is() -> None:
 
 def test_what_is_left_out_is_counted() -> None:
     found = excerpt_of(report(1000, 20), SHORT_BYTES)
-    for section, names in (("samples", ("names", "broken")), ("accuracy", ("tasks", "changed", "broken"))):
+    for section, names in (
+        ("samples", ("names", "broken")),
+        ("accuracy", ("tasks", "changed", "broken", "repeated")),
+    ):
         for name in names:
             kept = found[section][name]
             assert 0 < len(kept) < 1000 and kept == report(len(kept), 20)[section][name]

@@ -11,11 +11,11 @@ from calibration.blocks import (
     Weight,
     covered_from_weight,
     quantised_from_weight,
-    weight_from_quantised,
 )
 from calibration.decision import Int4
 from calibration.gptq import DAMPING, gptq_from_weight
 from edge_runtime.errors import EdgeVLError
+from tests.calibration.restored import weight_from_quantised
 
 
 def correlated(rows: int, count: int, seed: int = 0) -> Floats:

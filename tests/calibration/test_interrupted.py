@@ -100,6 +100,51 @@ def test_scaling_that_was_interrupted_ends_with_the_same_bytes(
     assert bytes_below(tmp_path / "whole") == bytes_below(tmp_path / "cut")
 
 
+OTHER = [Recipe(vision="fp16", decoder="int8"), Recipe(block=32, method="gptq", observer="minmax")]
+
+
+@pytest.mark.parametrize("recipe", OTHER, ids=["other bits", "other observer"])
+def test_another_recipe_is_refused_and_what_was_begun_is_kept(
+    source: Bundle, photos: Path, whole: dict[str, bytes], tmp_path: Path, recipe: Recipe
+) -> None:
+    out, samples = tmp_path / "out", samples_from_folder(photos, 10)
+    cut_short(source, out, samples)
+    before = bytes_below(tmp_path / ".out.desk")
+    with pytest.raises(EdgeVLError, match="another bundle, recipe, set of samples") as caught:
+        calibrate_bundle(source, out, recipe, samples, threads=1, progress=Refusing())
+    assert caught.value.code == "EVL-CALIBRATE-DESK" and not out.exists()
+    assert bytes_below(tmp_path / ".out.desk") == before
+    calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=silent)
+    assert bytes_below(out) == whole
+
+
+def test_samples_of_which_none_was_asked_before_are_refused_too(
+    source: Bundle, photos: Path, tmp_path: Path
+) -> None:
+    out, samples = tmp_path / "out", samples_from_folder(photos, 10)
+    cut_short(source, out, SampleSet(samples.samples[:3]))
+    before = bytes_below(tmp_path / ".out.desk")
+    with pytest.raises(EdgeVLError) as caught:
+        calibrate_bundle(source, out, RECIPE, SampleSet(samples.samples[3:]), threads=1, progress=Refusing())
+    assert caught.value.code == "EVL-CALIBRATE-DESK" and not out.exists()
+    assert bytes_below(tmp_path / ".out.desk") == before
+
+
+def cut_short(source: Bundle, out: Path, samples: SampleSet) -> None:
+    """While the float model answers: pieces whose names no other recipe or set of samples asks for."""
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=Cut("answering in float", 2))
+    names = {path.name[:6] for path in (out.parent / f".{out.name}.desk").iterdir()}
+    assert names == {"answer", "key.np"}
+
+
+class Refusing:
+    """Progress of a run that must not begin."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        raise AssertionError(f"{stage} was begun")
+
+
 def test_other_samples_do_not_go_on_with_what_was_begun(source: Bundle, photos: Path, tmp_path: Path) -> None:
     out, samples = tmp_path / "out", samples_from_folder(photos, 10)
     with pytest.raises(KeyboardInterrupt):

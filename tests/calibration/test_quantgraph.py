@@ -11,11 +11,12 @@ import pytest
 
 from calibration.blocks import Quantised, int4_from_packed, quantised_from_weight
 from calibration.decision import Decision, Float, Int4, Int8
-from calibration.minmax import absmax_from_samples, scale_from_absmax
+from calibration.minmax import scale_from_absmax
 from calibration.quantgraph import write_quantised_graph
 from edge_runtime.dialects import GRAMMARS, Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.onnxreader import onnx_file_from_path
+from tests.calibration.reaches import absmax_from_samples
 from tests.calibration.toy import LAYERS, Toy, session
 
 Array = npt.NDArray[Any]

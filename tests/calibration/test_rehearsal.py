@@ -45,7 +45,7 @@ def test_a_mix_costs_what_its_bundle_costs_and_leaves_nothing_behind(
     desk, mix = Desk(tmp_path / "out", "key"), subject.mix("decoder")
     wanted = agreement_of(subject.answers, subject.written(mix, tmp_path / "in"), "ort", 1, silent).kl
     assert rehearsal(subject, desk, [])(mix) == Measured(wanted)
-    assert [each.suffix for each in desk.folder.iterdir()] == [".npz"]
+    assert {each.suffix for each in desk.folder.iterdir()} == {".npz"}
 
 
 def test_what_was_measured_is_not_measured_again_whatever_the_reasons_say(

@@ -10,10 +10,11 @@ import pytest
 
 from calibration.decision import Decision, Int8
 from calibration.layer import layers_from_graph
-from calibration.minmax import absmax_from_samples, scale_from_absmax
+from calibration.minmax import scale_from_absmax
 from calibration.quantgraph import write_quantised_graph
 from edge_runtime.bundle import Bundle
 from edge_runtime.manifest import Port
+from tests.calibration.reaches import absmax_from_samples
 from tests.calibration.toy import session
 from tests.proof.subject import bundle_below, session_folder
 

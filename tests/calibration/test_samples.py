@@ -122,6 +122,29 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path, make: object) -> 
     assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
 
 
+def test_files_that_are_no_pictures_are_named_and_break_nothing(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 3)
+    (folder / "notes.txt").write_text("sunny")
+    found = samples_from_folder(folder, 10)
+    assert len(found.samples) == 3 and found.broken == () and found.ignored == ("notes.txt",)
+
+
+def test_folders_in_a_folder_are_told_and_not_searched(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", 3)
+    with pytest.raises(EdgeVLError, match="a folder, which is not searched"):
+        samples_from_folder(tmp_path, 10)
+
+
+def test_a_sample_knows_the_line_that_it_comes_from(tmp_path: Path) -> None:
+    pictures(tmp_path, 2)
+    lines = [{"image": f"{index}.png", "prompt": "?"} for index in (0, 1, 0)]
+    file = tmp_path / "list.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    found = {each.name: each.where for each in samples_from_file(file, 10).samples}
+    assert found == {"0.png": "list.jsonl, line 1", "1.png": "list.jsonl, line 2"}
+    assert {each.where for each in samples_from_folder(tmp_path, 10).samples} == {"0.png", "1.png"}
+
+
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EdgeVLError, match="--limit"):
         samples_from_folder(pictures(tmp_path / "photos", 1), 0)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime
 
-from calibration.blocks import quantised_from_weight, weight_from_quantised
+from calibration.blocks import quantised_from_weight
 from calibration.decision import Decision, Float, Int8, decision_for_shape
+from tests.calibration.restored import weight_from_quantised
 
 Array = npt.NDArray[Any]
 WIDTH, INNER, VOCAB = 128, 64, 48

@@ -85,6 +85,38 @@ def nearest(value: np.floating[Any], scale: np.floating[Any], lowest: int, highe
     return min(max(round(quotient), lowest), highest)  # halves go to the even neighbour
 
 
+def entropy_twin(counts: Sequence[int], width: float, largest: float) -> float:
+    """Every 8th bin from the 128th on is tried as the end, and the largest value; the first that costs least is taken."""
+    seen = [min(counts[0], counts[1]), *counts[1:]]  # what lies about zero is no reason to cut
+    last = max(place for place, count in enumerate(seen) if count)
+    ends = [end for end in range(128, len(seen), 8) if end * width < largest]
+    reaches = [end * width for end in ends] + [largest]
+    costs = [divergence_twin(seen, end) for end in [*ends, last + 1]]
+    return reaches[costs.index(min(costs))]
+
+
+def divergence_twin(counts: Sequence[int], end: int) -> float:
+    """In nats, from counts with all beyond `end` in the last bin, to 128 levels, each spread over its bins that are not empty."""
+    levels: dict[int, list[int]] = {}
+    for place in range(end):
+        if counts[place]:
+            levels.setdefault(place * 128 // end, []).append(place)
+    held = {
+        place: sum(counts[each] for each in places) / len(places)
+        for places in levels.values()
+        for place in places
+    }
+    wanted = {place: float(counts[place]) for place in held}
+    wanted[end - 1] = float(sum(counts[end - 1 :]))
+    total_wanted, total_held = sum(wanted.values()), sum(held.values())
+    cost = 0.0
+    for place, count in wanted.items():
+        if count:
+            p, q = count / total_wanted, held.get(place, 0.0) / total_held if total_held else 0.0
+            cost += p * math.log(p / max(q, 1e-12))
+    return cost
+
+
 def dequantised_twin(integers: Array, scales: Array) -> Array:
     rows, columns = integers.shape
     weight = np.zeros((rows, columns), scales.dtype)

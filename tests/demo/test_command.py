@@ -1,39 +1,13 @@
-"""Progress, signals and errors of the demo's commands."""
+"""Signals and errors of the demo's commands."""
 
 from __future__ import annotations
 
-import io
 import signal
-from collections.abc import Iterator
 
 import pytest
 
-from demo.command import Parser, ProgressLine, Stop, Stopped, status_told
+from demo.command import Parser, Stop, Stopped, status_told
 from edge_runtime.errors import EdgeVLError
-
-
-class Tty(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def told(stream: io.StringIO) -> str:
-    times: Iterator[float] = iter([0.0, 0.05, 5.0, 20.0])
-    line = ProgressLine(stream, lambda: next(times))
-    for done in (10, 50, 90):
-        line("asking", done, 100)
-    line.clear()
-    return stream.getvalue()
-
-
-def test_progress_is_drawn_over_on_a_terminal_with_the_time_left() -> None:
-    # 40 of 100 took 4.95 s, so 50 more take 6; 80 took 19.95 s, so 10 more take 2.
-    first = "\r\x1b[Kasking  50 %, 0 min 06 s left"
-    assert told(Tty()) == first + "\r\x1b[Kasking  90 %, 0 min 02 s left\r\x1b[K"
-
-
-def test_progress_is_seldom_told_elsewhere() -> None:
-    assert told(io.StringIO()) == "asking  90 %, 0 min 02 s left\n"
 
 
 def test_a_signal_unwinds_and_is_remembered() -> None:

@@ -18,7 +18,10 @@ from typing import Any, cast
 import pytest
 from PIL import Image
 
-from demo.command import ProgressLine, Stop
+from calibration.calibrate import calibrate_bundle
+from calibration.recipe import Recipe
+from calibration.samples import SampleSet
+from demo.command import Stop
 from demo.evaluate import (
     MARGIN_TOKENS,
     TEMPORARY_PREFIX,
@@ -33,9 +36,11 @@ from demo.score import Report
 from demo.sizes import SIZES
 from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
+from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
 from edge_runtime.progress import silent
+from edge_runtime.progress_line import ProgressLine
 from edge_runtime.record import record_from_json
 from edge_runtime.request import Request
 from edge_runtime.tokenizer import Tokenizer
@@ -211,8 +216,27 @@ def test_the_report_is_whole_strict_and_names_no_folders(bundle: Path, tmp_path:
     assert report.command == "python -m demo.evaluate bundle --limit 3 --seed 4"
     assert (report.score.n, len(report.wrong), report.seed, report.engine) == (3, 1, 4, "onnxruntime")
     assert set(report.precision.values()) == {"fp32"}
+    assert (report.calibration, report.recipe) == (None, None)
     assert str(tmp_path) not in text
     assert str(bundle.parent) not in text
+
+
+def test_the_report_of_a_quantised_bundle_says_how_its_integers_came_about(
+    bundle: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    recipe = Recipe(vision="fp16", head="int4", block=32)
+    manifest = calibrate_bundle(Bundle.open(bundle), small, recipe, SampleSet(()), 1, silent)
+    assert run(small, "--limit", "1", "--out", tmp_path / "report.json") == 0
+    report = record_from_json(Report, json.loads((tmp_path / "report.json").read_text()))
+    assert report.calibration == manifest.calibration is not None
+    assert report.recipe is not None
+    assert {
+        "decoder": "int4",
+        "head": "int4",
+        "block": "32",
+        "method": "rtn",
+    }.items() <= report.recipe.items()
 
 
 def test_a_report_that_exists_is_not_replaced_and_nothing_is_asked(bundle: Path, tmp_path: Path) -> None:

@@ -159,8 +159,10 @@ def test_an_impossible_context_is_refused_with_both_limits(
     assert "32768 positions" in result.err
 
 
-@pytest.mark.parametrize("dialect", ["", "nonsense", "ort,", "ORT"])
-def test_an_unknown_dialect_is_refused(dialect: str, checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["", "nonsense", "ort,", "ORT", "trt,trt", "ort, ort"])
+def test_a_dialect_that_is_unknown_or_named_twice_is_refused(
+    dialect: str, checkpoint: Path, tmp_path: Path
+) -> None:
     assert_refused(exported(checkpoint, tmp_path / "out", "--dialect", dialect), "EVL-DIALECT")
 
 

@@ -70,6 +70,7 @@ def test_a_budget_of_kl_is_kept_and_layers_that_stay_float_say_why(
     assert 0 < agreement_of(answers, Bundle.open(out), "ort", 1, silent).kl <= 0.0003
     report = report_of(out)
     assert report["budget"]["asked"] == {"kl": 0.0003} and report["budget"]["layers_lifted"] > 0
+    assert "budget       KL from the float model: at most 3.00e-04 nats, reached" in done.out
     floats = [each for each in report["roles"]["decoder"] if each["as"] == "float"]
     assert floats and all("nats and saves" in each["why"] for each in floats)
 
@@ -130,6 +131,9 @@ def test_a_budget_of_accuracy_is_kept(talker: Bundle, photos: Path, exam: Path, 
     assert evaluation_of(Bundle.open(out), "ort", exam_from_file(exam), 1, silent).accuracy == 1
     assert report_of(out)["budget"]["layers_lifted"] > 0
     assert done.record()["accuracy"] == {"questions": 3, "before": 1, "after": 1, "lost_points": 0}
+    assert done.record()["budget"]["measured"]["lost_points"] == 0
+    assert Bundle.open(out).manifest.quality == done.record()["quality"]
+    assert done.record()["quality"]["accuracy_after"] == 1
 
 
 def test_too_few_bytes_are_refused_before_anything_is_measured(

@@ -169,6 +169,25 @@ def test_a_name_that_is_no_text_is_told_and_spoils_nothing(
     assert len(names) == 10 and "caf?0.png" in names
 
 
+def test_prompts_that_cannot_be_asked_are_refused_before_the_work(
+    source: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "0.png", tmp_path)
+    long = LINE | {"prompt": "word " * 9000}
+    (tmp_path / "list.jsonl").write_text(f"{json.dumps(LINE)}\n{json.dumps(long)}")
+    refused = ran("calibrate", source, tmp_path / "out", "--samples", tmp_path / "list.jsonl")
+    assert_refused(refused, "EVL-CALIBRATE-SAMPLES")
+    assert "list.jsonl, line 2" in refused.err and names_in(tmp_path) == ["0.png", "list.jsonl"]
+
+
+def test_other_files_among_the_pictures_are_named(source: Path, photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    (folder / "notes.txt").write_text("sunny")
+    done = ran("calibrate", source, tmp_path / "out", "--images", folder, *INT8)
+    assert done.status == 0, done.err
+    assert "not taken for pictures: notes.txt" in done.out.splitlines()
+
+
 def test_exams_are_refused_before_the_work(source: Path, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "0.png", tmp_path)
     exam = tmp_path / "exam.jsonl"
@@ -207,5 +226,7 @@ def test_ctrl_c_leaves_what_was_found_and_nothing_half_written(
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and err.endswith(b"nothing was left half-written\n"), err
-    assert names_in(tmp_path) == [".out.desk"]
+    assert process.returncode == 130, err
+    said = err.decode().splitlines()[-1]
+    assert said.startswith("interrupted; nothing was left half-written; the same command goes on"), said
+    assert said.endswith(f"in {tmp_path / '.out.desk'}") and names_in(tmp_path) == [".out.desk"]

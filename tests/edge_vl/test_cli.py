@@ -188,7 +188,10 @@ def test_where_nobody_watches_only_long_work_is_told() -> None:
     for second in range(25):
         now[0] = float(second)
         terminal.progress("writing", second * WORK, 24 * WORK)
-    assert err.getvalue() == "writing  10.0 MiB of 24.0 MiB\nwriting  20.0 MiB of 24.0 MiB\n"
+    assert (
+        err.getvalue()
+        == "writing  10.0 MiB of 24.0 MiB  0:14 left\nwriting  20.0 MiB of 24.0 MiB  0:04 left\n"
+    )
 
 
 def test_a_prompt_is_for_people_only() -> None:

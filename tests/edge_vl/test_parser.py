@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from calibration.samples import MOST_BROKEN
 from edge_runtime.version import VERSION
 from edge_vl.parser import whole_parser
 from tests.edge_vl.command import assert_refused, environment, ran, spawned
@@ -67,6 +68,12 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     assert result.status == 0
     assert shown.startswith(f"usage: edge-vl {verb}")
     assert "--json" in shown
+
+
+def test_how_many_pictures_may_be_broken_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("calibrate", "--help").status == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"up to {100 * MOST_BROKEN:.0f} % of them may be broken" in shown
 
 
 def test_help_names_every_verb_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,3 +227,7 @@ def test_an_interruption_inside_exec_ends_with_the_same_status() -> None:
 def test_a_signal_ends_with_the_status_that_shells_expect(number: int, status: int, word: str) -> None:
     assert Stopped(number).exit_status == status
     assert word in Stopped(number).words()
+
+
+def test_what_of_the_work_is_kept_is_told() -> None:
+    assert Stopped(signal.SIGTERM, "the rest is there").words().endswith("half-written; the rest is there")

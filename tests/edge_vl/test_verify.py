@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from edge_runtime.bundle import Bundle, write_manifest
+from edge_runtime.manifest import MANIFEST_NAME
 from tests.edge_vl.command import Ran, assert_refused, ran
 
 ROLES = ("vision_low", "adaptor", "embed", "decoder")
@@ -61,6 +64,18 @@ def test_without_a_checkpoint_integrity_and_structure_are_checked(bundle: Path) 
     assert result.out.splitlines()[-1] == "passed"
     assert "hashes ok" in result.out
     assert "not hashed" in ran("verify", bundle, "--trust-bundle").out
+
+
+def test_what_quantising_cost_is_told_where_the_bundle_has_it(own_bundle: Path) -> None:
+    manifest = Bundle.open(own_bundle).manifest
+    figures = {"logit_kl": 0.01, "top1": 0.98, "greedy": 0.9}
+    sat = {"questions": 8.0, "accuracy_before": 0.75, "accuracy_after": 0.625}
+    (own_bundle / MANIFEST_NAME).unlink()
+    write_manifest(own_bundle, replace(manifest, quality=figures | sat))
+    lines = ran("verify", own_bundle).out.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == ["integrity", "quality", "quality", "passed"]
+    assert lines[2] == "quality    right answers to 8 questions: 75.0% before, 62.5% after"
+    assert ran("verify", own_bundle, "--json").record()["quality"] == figures | sat
 
 
 def test_pictures_to_compare_with_come_from_a_folder(bundle: Path, checkpoint: Path, picture: Path) -> None:

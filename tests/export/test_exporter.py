@@ -99,6 +99,13 @@ def test_a_dialect_that_is_not_written_here_is_refused_before_anything_is_read()
     assert caught.value.code == "EVL-DIALECT"
 
 
+def test_a_dialect_that_is_asked_for_twice_is_refused() -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        ExportOptions(dialects=("ort", "trt", "trt"))
+    assert caught.value.code == "EVL-DIALECT"
+    assert "'trt' is asked for twice" in caught.value.what
+
+
 def test_heads_that_onnx_runtime_cannot_take_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     small = replace(PLAIN, heads=2, kv_heads=2, head_dim=12)
     write_transformers_checkpoint(tmp_path / "checkpoint", small)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calibration.decision import Decision, Int4, Int8
-from calibration.minmax import absmax_from_samples, scale_from_absmax
+from calibration.calibrate import calibrate_bundle
+from calibration.decision import Decision, Int8
+from calibration.minmax import scale_from_absmax
 from calibration.quantgraph import write_quantised_graph
+from calibration.recipe import Recipe
+from calibration.samples import SampleSet
 from demo.full_engines import TENSORRT_DIALECTS, engines_one_by_one, full_size_bundle
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.progress import silent
+from export.engines.compilation import Compiled
 from export.engines.compiler import build_engine
-from export.engines.inspector import report_from_plan
+from export.engines.inspector import ProfileReport, report_from_plan
 from export.engines.request import BuildRequest
-from export.engines.serving import DECODE, PREFILL, Serving, engines_from_graph
+from export.engines.serving import Serving, engines_from_graph
 from export.exporter import export_bundle
 from export.options import ExportOptions
+from tests.calibration.reaches import absmax_from_samples
 from tests.slow.test_full_size import cut
 
 pytestmark = pytest.mark.slow
@@ -40,47 +45,40 @@ def test_every_role_of_the_hybrid_compiles_fused_in_both_dialects(room: Path) ->
     for compiled in engines_one_by_one(bundle, TENSORRT_DIALECTS, room):
         names.append((compiled.dialect, compiled.name))
         assert compiled.has_fused_attention(bundle.spec), compiled
-        assert compiled.plan.profiles[0].layers_left_in("float") == (), compiled
+        (profile,) = profiles_of_plan(compiled)
+        assert profile.layers_left_in("float") == (), compiled
         peak_mib = FLOAT_DECODER_MIB if compiled.role == "decoder" else OTHER_MIB
         assert compiled.build.peak_resident_mib < peak_mib, compiled
         if compiled.role == "decoder":
             in_place = 2 * bundle.spec.decoder.layers if compiled.dialect == "trt" else 0
-            assert len(compiled.plan.profiles[0].in_place or ()) == in_place, compiled
+            assert profile.in_place is not None and len(profile.in_place) == in_place, compiled
         if compiled.role == "vision_high":
-            activations = compiled.plan.profiles[0].activation_bytes
+            activations = profile.activation_bytes
             assert activations is not None and activations < SAM_ACTIVATIONS, compiled
     assert len(names) == 2 * 5, names
     assert time.monotonic() - start < ALL_BUILDS_S
 
 
+def profiles_of_plan(compiled: Compiled) -> tuple[ProfileReport, ...]:
+    assert compiled.plan is not None, compiled.found
+    return compiled.plan.profiles
+
+
 @pytest.mark.parametrize("dialect", TENSORRT_DIALECTS)
 def test_a_4_bit_decoder_is_one_small_engine_with_both_profiles(room: Path, dialect: Dialect) -> None:
-    bundle = full_size_bundle("1.3b", room, (dialect,), CONTEXT)
-    source = bundle.graph("decoder", dialect)
-    rows: Decision = Int4()
-    layers = [
-        f"blocks.{index}.{name}"
-        for index in range(bundle.spec.decoder.layers)
-        for name in ("q", "k", "v", "o", "gate", "up", "down")
-    ]
-    decisions: dict[str, Decision] = dict.fromkeys(layers, rows)
-    decisions["head"] = Int8()
-    target = room / "int4" / "decoder.onnx"
-    target.parent.mkdir()
-    write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
-    small = replace(source, precision="int4")
-    profiles = [shape.profiles[0] for shape in engines_from_graph(small, Serving(CONTEXT))]
-    assert [profile.name for profile in profiles] == [PREFILL, DECODE]
-    request = BuildRequest(
-        "decoder", "tensorrt-rtx", str(target), str(room / "decoder.plan"), tuple(profiles)
-    )
-    report = build_engine(request)
-    assert report.plan_bytes < INT4_DECODER_BYTES, report
-    assert report.peak_resident_mib < OTHER_MIB, report
-    plan = report_from_plan(Path(report.plan))
-    assert len(plan.profiles) == 2
-    for profile in plan.profiles:
-        assert profile.fused_attention() == bundle.spec.decoder.layers, profile
+    source = full_size_bundle("1.3b", room, (dialect,), CONTEXT)
+    recipe = Recipe(vision="fp16", decoder="int4", head="int8")
+    calibrate_bundle(source, room / "int4", recipe, SampleSet(()), threads=1, progress=silent)
+    bundle = Bundle.open(room / "int4", is_trusted=True)
+    every = {each.name: each for each in engines_one_by_one(bundle, (dialect,), room)}
+    assert list(every) == ["vision_low", "adaptor", "decoder"]
+    decoder = every["decoder"]
+    assert decoder.build.plan_bytes < INT4_DECODER_BYTES, decoder.build
+    assert decoder.build.peak_resident_mib < OTHER_MIB, decoder.build
+    assert decoder.has_fused_attention(bundle.spec), decoder
+    profiles = profiles_of_plan(decoder)
+    assert len(profiles) == 2
+    for profile in profiles:
         products = profile.products_by_types()
         # q, k and v are one product, gate and up are one; so are the head's four parts.
         assert products is not None and products["half x int4"] >= 4 * bundle.spec.decoder.layers, products
@@ -105,8 +103,9 @@ def test_an_8_bit_tower_multiplies_8_bit_numbers_and_keeps_its_attention_fused(
     target.parent.mkdir()
     write_quantised_graph(bundle.path_of(source), target, dialect, decisions)
     (shape,) = engines_from_graph(source, Serving(CONTEXT))
-    build_engine(BuildRequest("vision_low", "tensorrt-rtx", str(target), str(plan), shape.profiles))
-    (profile,) = report_from_plan(plan).profiles
+    report = build_engine(BuildRequest("vision_low", "tensorrt-rtx", str(target), str(plan), shape.profiles))
+    assert report.peak_resident_mib < OTHER_MIB, report
+    (profile,) = report_from_plan(plan, report.products).profiles
     assert profile.fused_attention() == low.layers, profile
     products = profile.products_by_types()
     assert products is not None and products["int8 x int8"] == len(names), products

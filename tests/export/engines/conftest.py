@@ -43,7 +43,7 @@ class Workshop:
                 name, "tensorrt-rtx", str(graph), str(self.folder / f"{name}.plan"), profiles
             )
             report = build_engine(request)
-            self._built[name] = Built(request, report, report_from_plan(Path(report.plan)))
+            self._built[name] = Built(request, report, report_from_plan(Path(report.plan), report.products))
         return self._built[name]
 
 

@@ -18,11 +18,16 @@ from export.engines.library import Library, version_from_text
 
 REAL_MODULE = "tensorrt_rtx"
 SIGNATURE = re.compile(r"^(?:\d+\. )?\w+\(self: [\w.]+(?:, (.*))?\) -> (.+)$", re.MULTILINE)
+# Of the types that signatures name, those that are Python's own or that Python's own stand for.
 PLAIN: dict[str, tuple[type, ...]] = {
-    "typing.SupportsInt": (int,),
+    "SupportsInt": (int,),
     "int": (int,),
+    "bool": (bool,),
     "str": (str,),
-    "typing_extensions.Buffer": (bytes, mmap.mmap),
+    "None": (type(None),),
+    "Buffer": (bytes, mmap.mmap),
+    "Dims": (tuple,),
+    "IHostMemory": (bytes,),
 }
 
 
@@ -31,11 +36,10 @@ def real_module() -> Any:
 
 
 def is_of_type(value: object, words: str) -> bool:
+    name = words.partition(" = ")[0].rpartition(".")[2]  # without the default
     if isinstance(value, Double):
-        return bool(value.real.__name__ == words.rpartition(".")[2])
-    if words in PLAIN:
-        return isinstance(value, PLAIN[words])
-    kind: type = getattr(real_module(), words.rpartition(".")[2])
+        return any(base.__name__ == name for base in value.real.__mro__)
+    kind: type | tuple[type, ...] = PLAIN[name] if name in PLAIN else getattr(real_module(), name)
     return isinstance(value, kind)
 
 
@@ -59,13 +63,29 @@ def check_call(method: Any, arguments: Sequence[object], title: str) -> list[str
 
 @dataclass
 class Double:
-    """`answers` are values for properties and functions for methods; what is `absent` an older version lacks."""
+    """`answers` are values for properties and functions for methods; what is `absent` another version lacks.
+
+    Properties that are set land in `given`.
+    """
 
     real: Any
     answers: Mapping[str, Any]
     calls: list[str]
     absent: tuple[str, ...] = ()
     can_be_none: tuple[str, ...] = ()
+    given: dict[str, object] = field(default_factory=dict)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("__") or name in type(self).__dataclass_fields__:
+            object.__setattr__(self, name, value)
+            return
+        title = f"{self.real.__name__}.{name}"
+        member = getattr(self.real, name, None)
+        assert isinstance(member, property) and member.fset is not None, f"{title} cannot be set"
+        assert name not in self.absent, f"there is no {title} in this version"
+        assert is_of_type(value, str(member.fget.__doc__).rpartition("-> ")[2].strip()), (title, value)
+        self.calls.append(title)
+        self.given[name] = value
 
     def __getattr__(self, name: str) -> Any:
         if name in self.absent:

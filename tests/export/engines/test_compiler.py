@@ -143,6 +143,7 @@ def test_an_unsupported_operator_is_named_with_its_role_and_node(tmp_path: Path,
     assert "decoder" in error.what
     assert "node 1 'block_0_attention' (GroupQueryAttention)" in error.why
     assert "scale is invalid" in error.why
+    assert error.fix.index("edge-vl verify") < error.fix.index("dialect")
 
 
 def test_what_the_builder_refuses_is_told_in_its_own_words(tmp_path: Path, rtx: None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from export.engines.engine_listing import (
@@ -12,6 +14,7 @@ from export.engines.engine_listing import (
 )
 from export.engines.inspector import ProfileReport
 from export.engines.listing import ListingError
+from export.engines.products import NetworkProduct
 from tests.export.engines import graphs
 from tests.export.engines.conftest import Workshop
 from tests.export.engines.recorded import inspector_text, layer
@@ -19,9 +22,14 @@ from tests.export.engines.recorded import inspector_text, layer
 HALF_GEMM = layer("head_myl0_9", "gemm", "Half", "Half", nodes=("head", "head_sum"))
 
 
-def profile_of(*layers: object) -> ProfileReport:
-    (profile,) = profiles_from_engine(inspector_text(*layers), EngineFacts((4096,), None))
+def profile_of(*layers: object, asked: Sequence[NetworkProduct] | None = ()) -> ProfileReport:
+    (profile,) = profiles_from_engine(inspector_text(*layers), EngineFacts((4096,), None), asked)
     return profile
+
+
+def halves(*nodes: str) -> list[NetworkProduct]:
+    """What a network asks for."""
+    return [NetworkProduct(node, "matmul", "half") for node in nodes]
 
 
 def test_attention_kernels_are_counted_by_the_name_they_have_in_a_plan() -> None:
@@ -29,33 +37,61 @@ def test_attention_kernels_are_counted_by_the_name_they_have_in_a_plan() -> None
     tactic = layer("block/attention", "kgen", "Half", TacticName="_gemv_mha_v1_0x957a2fe283f77dcf")
     profile = profile_of(*kernels, tactic, layer("__myl_Cast_myl0_1", "kgen", "Half"))
     assert profile.attention == {"_gemm_mha_v2": 2, "_gemv_mha_v1": 1}
-    assert profile.fused_attention() == 3
+    assert profile.fused_attention() == 3  # kernels, where they do not tell their nodes
     assert profile.products == ()  # a tactic called "gemm" all the same
 
 
 def test_the_nodes_of_a_product_left_in_half_are_named() -> None:
-    profile = profile_of(HALF_GEMM, layer("q_myl0_2", "gemm", "Int8", "Int8", nodes=("q",)))
+    whole = layer("q_myl0_2", "gemm", "Int8", "Int8", nodes=("q",))
+    profile = profile_of(HALF_GEMM, whole, asked=halves("head", "q"))
     assert profile.products_by_types() == {"half x half": 1, "int8 x int8": 1}
-    assert profile.layers_left_in("half") == ("head", "head_sum")
+    assert profile.layers_left_in("half") == ("head",)  # the sum behind it is no product
     assert profile.layers_left_in("float") == ()
 
 
 def test_the_same_graph_gives_the_same_rows_from_either_source(workshop: Workshop) -> None:
-    (plan,) = workshop.built("int8", graphs.int8_and_half, graphs.rows()).plan.profiles
+    built = workshop.built("int8", graphs.int8_and_half, graphs.rows())
+    (plan,) = built.plan.profiles
     engine = profile_of(
         layer("__myl_MulMinMaxRounCast_myl0_0", "kgen", "Half"),
         layer("quantised_myl0_1", "gemm", "Int8", "Int8", nodes=("quantised",)),
         layer("left_in_half_myl0_2", "gemm", "Half", "Half", nodes=("left_in_half",)),
+        asked=built.report.products,
     )
     assert engine.attention == plan.attention
     assert engine.products_by_types() == plan.products_by_types()
+    assert engine.layers_left_in("half") == ("left_in_half",)
     for kind in ("half", "float"):
         assert engine.layers_left_in(kind) == plan.layers_left_in(kind)
 
 
+def test_a_product_of_one_row_is_one_that_an_engine_multiplies_and_sums(workshop: Workshop) -> None:
+    built = workshop.built("one_row_int4", graphs.int4_chain, graphs.rows("one", most=1))
+    fused = ("__myl_ReplCastMulCastReshMulSum_myl0_0", "__myl_ReplCastMulCastReluReshMulSum_myl0_1")
+    words = ("Half", "Int4", "Half")
+    engine = profile_of(
+        layer(fused[0], "kgen", *words, nodes=("product0", "node_of_d0")),
+        layer(fused[1], "kgen", *words, nodes=("relu0", "product1", "node_of_d1")),
+        layer("__myl_Relu_myl0_2", "kgen", "Half", nodes=("relu1",)),
+        asked=built.report.products,
+    )
+    assert engine.products == built.plan.profiles[0].products
+    assert engine.layers_left_in("half") == ()
+
+
+def test_where_an_engine_tells_no_nodes_nothing_is_said_to_be_complete() -> None:
+    profile = profile_of(layer("q_myl0_2", "gemm", "Half", "Half"), asked=halves("q"))
+    assert profile.products_by_types() == {"half x half": 1}  # and not another one, unlisted
+    assert profile.layers_left_in("float") is None
+
+
+def test_a_kernel_that_is_no_product_may_read_what_has_no_type_of_ours() -> None:
+    assert profile_of(layer("__myl_Resh_myl0_0", "kgen", "Opaque", nodes=("a",))).products == ()
+
+
 def test_weights_in_4_bits_are_unpacked_by_the_fusion_that_multiplies_them() -> None:
     fused = layer("__myl_ReplCastMulCastFc_myl0_3", "kgen", "Half", "Int4", "Half", nodes=("up",))
-    profile = profile_of(fused)
+    profile = profile_of(fused, asked=halves("up"))
     assert profile.products_by_types() == {"half x int4": 1}
     assert profile.products is not None
     assert profile.products[0].is_compiled_on_device
@@ -113,7 +149,8 @@ def test_the_factors_beside_a_product_are_no_operands() -> None:
 
 
 def test_a_weight_that_is_not_shown_leaves_open_what_is_left_in_half() -> None:
-    profile = profile_of(layer("q_myl0_2", "gemm", "Half", nodes=("q",)), HALF_GEMM)
+    shown = layer("q_myl0_2", "gemm", "Half", nodes=("q",))
+    profile = profile_of(shown, HALF_GEMM, asked=halves("q", "head"))
     assert profile.products_by_types() == {"half x half": 1, "half x unlisted": 1}
     assert profile.layers_left_in("half") is None
     assert profile.layers_left_in("float") == ()

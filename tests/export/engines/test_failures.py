@@ -14,8 +14,12 @@ import pytest
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.compiler import build_engine
+from export.engines.failures import memory_error
+from export.engines.library import Platform
 from export.engines.request import BuildRequest
 
+NANO, DESKTOP = Platform("aarch64", is_jetson=True), Platform("x86_64", is_jetson=False)
+NVMAP = ("NvMapMemAllocInternalTagged: 1075072515 error 12", "NvMapMemHandleAlloc: error 0")
 ROOT = Path(__file__).resolve().parents[3]
 REAL_CHILD = "from export.engines.child import main; main()"
 
@@ -63,6 +67,60 @@ def test_python_without_memory_is_about_memory(product: BuildRequest) -> None:
     assert error.code == "EVL-BUILD-MEMORY"
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Error Code 2: OutOfMemory (Requested size was 1075072515 bytes.)",
+        "CUDA error 2 for 622329856-byte allocation.",
+        "Error Code 1: Cuda Runtime (out of memory)",
+        NVMAP[0],
+    ],
+)
+def test_a_jetson_is_told_of_memory_in_one_piece_and_not_of_swap_or_context(why: str) -> None:
+    error = memory_error("decoder", why, 900, NANO)
+    assert error.code == "EVL-BUILD-MEMORY"
+    assert "cma=950M" in error.fix
+    assert "--head int8" in error.fix
+    assert "swap does not help" in error.fix
+    assert "add swap" not in error.fix
+    assert "--max-context" not in error.fix
+
+
+def test_a_desktop_is_told_of_its_gpu_where_that_lacks_memory() -> None:
+    error = memory_error("decoder", "Error Code 1: Cuda Runtime (out of memory)", 900, DESKTOP)
+    assert "the GPU" in error.fix
+    assert "swap" not in error.fix
+    assert "cma=" not in error.fix
+
+
+@pytest.mark.parametrize("place", [NANO, DESKTOP])
+def test_memory_of_the_host_is_mended_by_swap_anywhere(place: Platform) -> None:
+    error = memory_error("decoder", "its process was killed, as Linux does when memory runs out", 900, place)
+    assert "add swap" in error.fix
+    assert "cma=" not in error.fix
+
+
+def test_no_remedy_speaks_of_what_nobody_can_choose(product: BuildRequest) -> None:
+    error = fault_of(product, child("import os; os.kill(os.getpid(), 9)"))
+    assert "profile" not in error.fix
+
+
+def test_a_jetsons_allocator_is_heard_behind_a_crash(product: BuildRequest) -> None:
+    said = f"import sys; print({NVMAP!r}[0], {NVMAP!r}[1], sep='\\n', file=sys.stderr, flush=True)"
+    error = fault_of(product, child(said, "import os; os.abort()"))
+    assert error.code == "EVL-BUILD-MEMORY"
+    assert NVMAP[0] in error.why
+    assert "cma=950M" in error.fix
+
+
+def test_memory_that_was_refused_long_before_a_crash_is_not_its_cause(product: BuildRequest) -> None:
+    lines = (*NVMAP, "another kernel", "timed", "CHECK(is_sane) failed")
+    said = f"import sys; print(*{lines!r}, sep='\\n', file=sys.stderr, flush=True)"
+    error = fault_of(product, child(said, "import os; os.abort()"))
+    assert error.code == "EVL-BUILD-CRASH"
+    assert "CHECK(is_sane) failed" in error.why
+
+
 def test_a_process_that_ends_without_an_answer_has_crashed(product: BuildRequest) -> None:
     error = fault_of(product, child("pass"))
     assert error.code == "EVL-BUILD-CRASH"
@@ -81,6 +139,8 @@ def test_a_real_build_past_its_limit_is_ended(product: BuildRequest, rtx: None) 
     assert isinstance(error, MachineFault)
     assert error.code == "EVL-BUILD-MEMORY"
     assert "may hold 30 MiB" in error.why
+    assert error.fix.startswith("raise the limit")
+    assert "swap" not in error.fix
 
 
 def test_a_full_disk_is_called_a_full_disk(product: BuildRequest, rtx: None) -> None:

@@ -81,19 +81,21 @@ def test_without_a_device_there_is_no_report(workshop: Workshop, monkeypatch: py
 
 def test_with_a_device_the_engine_is_asked(workshop: Workshop) -> None:
     built = workshop.built("product", graphs.product, graphs.rows())
-    text = 'inspector_text(layer("dense", "gemm", "Half", "Half", nodes=("dense",)))'
-    report = report_from_device(built.path, "tensorrt-rtx", child(ON_A_GPU.format(text=text)))
+    text = 'inspector_text(layer("dense", "gemm", "Half", "Half", nodes=("product",)))'
+    asked = built.report.products
+    report = report_from_device(built.path, "tensorrt-rtx", asked, child(ON_A_GPU.format(text=text)))
     assert report is not None
     (profile,) = report.profiles
     assert (report.source, report.plan_bytes) == ("engine", built.report.plan_bytes)
     assert profile.activation_bytes == 77
-    assert profile.products_by_types() == built.plan.profiles[0].products_by_types()
+    assert profile.products == built.plan.profiles[0].products
+    assert profile.layers_left_in("half") == ("product",)
 
 
 def test_what_the_engine_refuses_reaches_the_one_who_asked(workshop: Workshop) -> None:
     built = workshop.built("product", graphs.product, graphs.rows())
     with pytest.raises(EdgeVLError) as caught:
-        report_from_device(built.path, "tensorrt-rtx", child(ON_A_GPU.format(text="None")))
+        report_from_device(built.path, "tensorrt-rtx", command=child(ON_A_GPU.format(text="None")))
     assert caught.value.code == "EVL-ENGINE-FOREIGN"
 
 
@@ -102,7 +104,7 @@ def test_a_crash_on_the_gpu_is_a_named_error(tmp_path: Path) -> None:
     died = child(said, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     for command, words in ((died, "SIGSEGV"), (child(said), "no answer")):
         with pytest.raises(MachineFault) as caught:
-            report_from_device(tmp_path / "decoder.plan", "tensorrt-rtx", command)
+            report_from_device(tmp_path / "decoder.plan", "tensorrt-rtx", command=command)
         assert caught.value.code == "EVL-INSPECT-CRASH"
         assert words in caught.value.why
         assert "CUDA error 700" in caught.value.why

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import EdgeVLError
-from export.engines.inspector import ProfileReport, report_from_plan
+from export.engines.inspector import ProfileReport, account_of_parts, report_from_plan
+from export.engines.listing import Header, Listing, Operation, Tensor
+from export.engines.products import NetworkProduct
 from tests.export.engines import graphs
 from tests.export.engines.conftest import Draw, Workshop
 
@@ -18,7 +20,9 @@ WEIGHTS = graphs.WIDTH**2
 def test_half_attention_is_one_fused_kernel_in_either_spelling(workshop: Workshop, draw: Draw) -> None:
     (profile,) = workshop.built(f"half_{draw.__name__}", draw, graphs.tokens_profile()).plan.profiles
     assert profile.attention == {"_gemm_mha_v2": 1}
+    assert profile.fused_attention() == 1
     assert profile.products == ()
+    assert profile.layers_left_in("half") == ()
 
 
 def test_float_attention_is_two_products(workshop: Workshop) -> None:
@@ -26,6 +30,7 @@ def test_float_attention_is_two_products(workshop: Workshop) -> None:
         "float_attention", lambda path: graphs.attention(path, graphs.FLOAT), graphs.tokens_profile()
     ).plan.profiles
     assert profile.attention == {}
+    assert profile.fused_attention() == 0
     assert profile.products_by_types() == {"float x float": 2}
     assert profile.layers_left_in("float") == ("attention", "attention")
 
@@ -51,10 +56,70 @@ def test_int4_weights_are_unpacked_inside_the_product(workshop: Workshop) -> Non
     assert profile.products_by_types() == {"half x int4": 2}
     assert profile.products is not None
     assert all(product.is_compiled_on_device for product in profile.products)
-    assert "product1" in profile.products[1].layers
+    assert [product.layers for product in profile.products] == [("product0",), ("product1",)]
     assert profile.layers_left_in("half") == ()
     assert profile.constant_bytes is not None
     assert profile.constant_bytes["int4"] == WEIGHTS  # two matrices, two weights a byte
+
+
+ONE_ROW = graphs.rows("one", most=1)
+
+
+def test_a_product_of_one_row_is_left_in_float_though_no_kernel_is_called_a_product(
+    workshop: Workshop,
+) -> None:
+    (profile,) = workshop.built(
+        "one_row_float", lambda path: graphs.product(path, graphs.FLOAT), ONE_ROW
+    ).plan.profiles
+    assert profile.products_by_types() == {"float x float": 1}
+    assert profile.layers_left_in("float") == ("product",)
+    assert profile.layers_left_in("half") == ()
+
+
+def test_4_bit_weights_of_one_row_are_unpacked_where_they_are_multiplied_and_summed(
+    workshop: Workshop,
+) -> None:
+    (profile,) = workshop.built("one_row_int4", graphs.int4_chain, ONE_ROW).plan.profiles
+    assert profile.products_by_types() == {"half x int4": 2}
+    assert profile.products is not None
+    assert [product.layers for product in profile.products] == [("product0",), ("product1",)]
+    assert not any(product.is_compiled_on_device for product in profile.products)
+    assert (profile.layers_left_in("half"), profile.layers_left_in("float")) == ((), ())
+
+
+def test_the_second_of_two_products_of_one_row_is_told_from_the_first_that_it_takes_its_input_of(
+    workshop: Workshop,
+) -> None:
+    (profile,) = workshop.built("one_row_int8", graphs.int8_and_half, ONE_ROW).plan.profiles
+    assert profile.products_by_types() == {"half x half": 1, "int8 x int8": 1}
+    assert profile.layers_left_in("half") == ("left_in_half",)
+
+
+def test_a_plan_read_without_its_network_does_not_say_that_nothing_is_left(workshop: Workshop) -> None:
+    built = workshop.built("one_row_int4", graphs.int4_chain, ONE_ROW)
+    (profile,) = report_from_plan(built.path).profiles
+    assert profile.products_by_types() == {"unlisted x int4": 2}  # known by their kernels' names alone
+    assert profile.layers_left_in("float") is None
+    (profile,) = report_from_plan(workshop.built("product", graphs.product, graphs.rows()).path).profiles
+    assert profile.products_by_types() == {"half x half": 1}
+    assert (profile.layers_left_in("half"), profile.layers_left_in("float")) == (None, None)
+
+
+def test_a_product_that_no_kernel_of_the_plan_names_is_unlisted(workshop: Workshop) -> None:
+    built = workshop.built("product", graphs.product, graphs.rows())
+    asked = (*built.report.products, NetworkProduct("another", "matmul", "half"))
+    (profile,) = report_from_plan(built.path, asked).profiles
+    assert profile.products_by_types() == {"half x half": 1, "unlisted x unlisted": 1}
+    assert profile.layers_left_in("float") is None
+
+
+def test_one_kernel_is_not_taken_for_both_products_of_attention() -> None:
+    tensors = dict.fromkeys("qks", Tensor("half", 0))
+    scores = Operation("fully_connected", "scores", ("q", "k"), ("s",), ("attention",), None)
+    listing = Listing(Header(("sm80",), 0, 0, ("q", "k"), ("s",)), tensors, (scores,))
+    asked = [NetworkProduct("attention", "matmul", "half")] * 2
+    told = account_of_parts([(listing, [])], asked).products
+    assert [product.types for product in told] == ["half x half", "unlisted x unlisted"]
 
 
 def test_every_profile_has_figures_of_its_own(workshop: Workshop) -> None:
@@ -125,11 +190,13 @@ def test_the_mark_inside_a_weight_is_no_listing(workshop: Workshop, tmp_path: Pa
     built = workshop.built("product", graphs.product, graphs.rows())
     path = tmp_path / "marked.plan"
     path.write_bytes(b"NLYM" + bytes(20) + built.path.read_bytes() + b"NLYM")
-    assert report_from_plan(path).profiles == built.plan.profiles
+    assert report_from_plan(path, built.report.products).profiles == built.plan.profiles
 
 
 def test_what_a_source_cannot_tell_is_not_a_zero() -> None:
-    profile = ProfileReport(0, None, None, None, None, None, None, None)
+    profile = ProfileReport(
+        0, None, None, None, None, None, None, None, attention_layers=None, is_every_product_told=True
+    )
     assert profile.products_by_types() is None
     assert profile.layers_left_in("half") is None
     assert profile.fused_attention() is None

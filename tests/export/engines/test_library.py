@@ -9,6 +9,7 @@ from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.library import MODULES, EngineName, Platform, opened_library, version_from_text
 
 DESKTOP = Platform("x86_64", is_jetson=False)
+SERVER = Platform("aarch64", is_jetson=False)
 JETSON = Platform("aarch64", is_jetson=True)
 NO_DLA = "libnvdla_compiler.so: cannot open shared object file: No such file or directory"
 
@@ -49,8 +50,15 @@ def test_the_library_says_its_name_and_version(install: Path) -> None:
         ("tensorrt-rtx", DESKTOP, "pip install 'edge-vl[tensorrt-rtx]'"),
         ("tensorrt", DESKTOP, "pip install 'edge-vl[tensorrt]'"),
         ("tensorrt", JETSON, "sudo apt install python3-libnvinfer"),
-        ("tensorrt", Platform("aarch64", is_jetson=False), "pip install 'edge-vl[tensorrt]'"),
-        ("tensorrt-rtx", JETSON, "no build for aarch64; use TensorRT: sudo apt install python3-libnvinfer"),
+        ("tensorrt", SERVER, "pip install 'edge-vl[tensorrt]'"),
+        (
+            "tensorrt-rtx",
+            JETSON,
+            "no TensorRT-RTX for a Jetson; use TensorRT: sudo apt install python3-libnvinfer",
+        ),
+        ("tensorrt-rtx", SERVER, "on a GB10 install NVIDIA's own package of TensorRT-RTX"),
+        ("tensorrt-rtx", SERVER, "elsewhere use TensorRT: pip install 'edge-vl[tensorrt]'"),
+        ("tensorrt-rtx", Platform("ppc64le", is_jetson=False), "there is no TensorRT-RTX for ppc64le"),
     ],
 )
 def test_a_missing_library_says_what_to_install_here(

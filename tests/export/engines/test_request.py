@@ -7,6 +7,7 @@ import pytest
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.record import json_from_record, record_from_json
+from export.engines.products import NetworkProduct
 from export.engines.request import (
     BuildReport,
     BuildRequest,
@@ -27,7 +28,20 @@ REQUEST = BuildRequest(
     ),
 )
 REPORT = BuildReport(
-    "decoder", "tensorrt", "10.3.0.30", "d.plan", 1, 0.5, 2.0, 10.0, 20.0, (7, 8), None, {"CAST": 2}, ("a",)
+    "decoder",
+    "tensorrt",
+    "10.3.0.30",
+    "d.plan",
+    1,
+    0.5,
+    2.0,
+    10.0,
+    20.0,
+    (7, 8),
+    None,
+    {"CAST": 2},
+    (NetworkProduct("head/MatMul", "matmul", "half"),),
+    ("a",),
 )
 
 

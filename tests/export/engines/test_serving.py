@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.dialects import Precision
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry, Port
 from edge_runtime.spec import Role
-from export.engines.serving import Serving, engines_from_graph
+from export.engines.serving import Serving, check_serving, engines_from_graph
 
 SERVING = Serving(context=2048, batch=4)
 
@@ -51,6 +52,19 @@ def test_a_decoder_in_floats_becomes_two_engines_for_its_two_kinds_of_step() -> 
     assert (one.minimum, one.optimum, one.maximum) == ((1, 1, 64), (4, 1, 64), (4, 1, 64))
 
 
+def test_a_decoder_whose_weights_are_shared_becomes_one_engine_for_both() -> None:
+    apart = engines_from_graph(decoder("int4"), SERVING)
+    (engine,) = engines_from_graph(decoder("int4"), SERVING, has_shared_weights=True)
+    assert engine.name == "decoder"
+    assert engine.profiles == tuple(each.profiles[0] for each in apart)
+    assert [profile.name for profile in engine.profiles] == ["prefill", "decode"]
+
+
+def test_a_tower_has_one_profile_to_share_weights_with() -> None:
+    tower = entry("vision_low", Port("pixels", "float16", ("batch", 3, 8, 8)), precision="int8")
+    assert engines_from_graph(tower, SERVING, has_shared_weights=True) == engines_from_graph(tower, SERVING)
+
+
 def test_the_cache_is_as_long_as_the_context() -> None:
     for engine in engines_from_graph(decoder(), SERVING):
         inputs = engine.profiles[0].inputs
@@ -77,6 +91,27 @@ def test_a_step_can_be_asked_for_more_rows_of_logits(precision: Precision) -> No
 def test_a_piece_is_never_longer_than_the_context() -> None:
     prefill, _ = engines_from_graph(decoder(), Serving(context=300))
     assert prefill.profiles[0].inputs["inputs_embeds"].maximum == (1, 300, 64)
+
+
+def test_a_piece_is_never_longer_than_a_cache_whose_length_is_fixed() -> None:
+    fixed = entry(
+        "decoder",
+        Port("inputs_embeds", "float16", ("batch", "sequence", 64)),
+        Port("logit_index", "int64", ("batch", "rows")),
+        Port("past_key_values.0.key", "float16", ("batch", 2, 256, 16)),
+        Port("past_key_values.0.value", "float16", ("batch", 2, 256, 16)),
+    )
+    prefill, _ = engines_from_graph(fixed, SERVING)
+    assert prefill.profiles[0].inputs["inputs_embeds"].maximum == (4, 256, 64)
+    assert prefill.profiles[0].inputs["past_key_values.0.key"].maximum == (4, 2, 256, 16)
+
+
+def test_a_bundle_is_not_served_with_more_context_than_it_has() -> None:
+    check_serving(Serving(context=512), max_context=512)
+    with pytest.raises(EdgeVLError, match="513 tokens cannot be served") as caught:
+        check_serving(Serving(context=513), max_context=512)
+    assert caught.value.code == "EVL-CONTEXT-LIMIT"
+    assert "512" in caught.value.why and "--max-context" in caught.value.fix
 
 
 def test_an_input_whose_shape_is_fixed_needs_no_range() -> None:
