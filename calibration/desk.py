@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -75,7 +76,14 @@ class Desk:
         self._saved = time.monotonic()
 
     def clear(self) -> None:
-        """After the output is there, and where what was found is of no use to anyone."""
+        """After the output is there, and where what was found is of no use to anyone.
+
+        The key goes last: what a kill leaves here still says what it belongs to.
+        """
+        with suppress(OSError):  # as below: the output is there, whatever else stays
+            for path in self.folder.glob("*.npz"):
+                if path != self._path(FIRST):
+                    path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, found: Found) -> None:

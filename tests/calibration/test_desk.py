@@ -41,6 +41,30 @@ def test_what_was_begun_otherwise_is_refused_before_any_piece_is_asked_for(tmp_p
     assert caught.value.code == "EVL-CALIBRATE-DESK"
 
 
+def test_a_desk_that_was_being_cleared_when_its_run_was_killed_still_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path / "out", "key")
+    for name in ("a", "z"):
+        desk.lay(name, {"x": np.arange(3)})
+    unlinked, unlink = list[str](), Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if unlinked:
+            raise KeyboardInterrupt
+        unlinked.append(path.name)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            desk.clear()
+    assert len(list(desk.folder.iterdir())) == 2  # the key, and one that was not reached
+    desk.check()
+    desk.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_place_belongs_to_whoever_comes(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "out", "key")
     desk.check()

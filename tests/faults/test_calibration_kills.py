@@ -60,12 +60,13 @@ class Work:
         process.send(number)
         ended = process.ended()
         assert_absent_or_whole(folder / "out", self.whole)
-        assert "Traceback" not in ended.err, ended.err
         if (folder / "out").exists():
             assert ended.status in (0, 128 + number, -number), ended  # where all was said already
             return False
         assert ended.status == (-signal.SIGKILL if number == signal.SIGKILL else 128 + number), ended
         if number != signal.SIGKILL:
+            # Before it Python may warn of a file that the signal left open, since warnings are errors here.
+            assert "; nothing was left half-written" in ended.err.splitlines()[-1], ended.err
             assert {*names_in(folder)} <= {DESK, *before}  # what an earlier kill left may not be swept yet
             assert [path for path in (folder / DESK).glob("*") if path.is_dir()] == []
         return True
@@ -131,7 +132,8 @@ def stop_often(work: Work, folder: Path, kinds: Sequence[str], seed: int) -> Non
         for (kind, count), number in zip(moments, signals, strict=True)
         if not (folder / "out").exists()  # after the last piece a slow sender may be too late
     ]
-    assert sum(stops) >= len(moments) - kinds.count(KINDS[-1]), stops
+    latest = max(kind for kind, _ in moments)
+    assert any(stops) and sum(stops) >= sum(kind < latest for kind, _ in moments), stops
     work.assert_ends_alike(folder)
 
 
