@@ -9,13 +9,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from calibration.blocks import quantised_from_weight, weight_from_quantised
+from calibration.blocks import quantised_from_weight
 from calibration.decision import Decision, Float, Int4, Int8
 from calibration.graft import quantise_in_memory
 from calibration.migration import Scaling
 from calibration.minmax import session_from_model
 from calibration.quantgraph import UNSCALED
 from edge_runtime.errors import EdgeVLError
+from tests.calibration.restored import weight_from_quantised
 from tests.calibration.toy import INNER, Array, Toy
 
 RNG = np.random.default_rng(5)
