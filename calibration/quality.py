@@ -68,8 +68,12 @@ def headline(agreement: Agreement | None) -> dict[str, float] | None:
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, float] | None:
-    """What the manifest tells of `quality.json`: agreement where there were samples, accuracy where there was an exam."""
+    """What the manifest tells of `quality.json`: agreement where there were samples, and how few tokens it rests on;
+    accuracy where there was an exam."""
     found: dict[str, float] = dict(report["agreement"] or {})
+    if found:
+        found["answers"] = float(len(report["answers"]))
+        found["tokens"] = float(sum(each["tokens"] for each in report["answers"]))
     if (exam := report.get("accuracy")) is not None:
         found["questions"] = float(exam["questions"])
         found |= {f"accuracy_{name}": exam[name] for name in ("before", "after")}

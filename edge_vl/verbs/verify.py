@@ -155,8 +155,11 @@ def quality_in_words(quality: Mapping[str, float]) -> list[str]:
     """A line for how near the float bundle's words are, and one for an exam; each where there was one."""
     lines = []
     if "logit_kl" in quality:
+        seen = ""
+        if "tokens" in quality:
+            seen = f", in {quality['tokens']:.0f} tokens of {quality['answers']:.0f} answers of the calibration set"
         lines.append(
-            f"beside the float bundle: {quality['top1']:.1%} of tokens are the likeliest in both, "
+            f"beside the float bundle{seen}: {quality['top1']:.1%} of tokens are the likeliest in both, "
             f"KL {quality['logit_kl']:.2e}, {quality['greedy']:.1%} of greedy tokens until they part"
         )
     if "questions" in quality:

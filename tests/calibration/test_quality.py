@@ -59,10 +59,12 @@ def test_the_manifest_tells_of_agreement_and_exam_what_there_was() -> None:
     agreement = {"logit_kl": 0.1, "top1": 0.9, "greedy": 0.8}
     sat = {"questions": 2.0, "accuracy_before": 1.0, "accuracy_after": 0.5}
     accuracy = accuracy_report(Exam(()), exam(("a", True), ("b", True)), exam(("a", True), ("b", False)))
+    asked = {"agreement": agreement, "answers": [{"tokens": 5}, {"tokens": 2}]}
+    told = agreement | {"answers": 2.0, "tokens": 7.0}
     assert figures_of({"agreement": None}) is None
-    assert figures_of({"agreement": agreement}) == agreement
+    assert figures_of(asked) == told
     assert figures_of({"agreement": None, "accuracy": accuracy}) == sat
-    assert figures_of({"agreement": agreement, "accuracy": accuracy}) == agreement | sat
+    assert figures_of(asked | {"accuracy": accuracy}) == told | sat
 
 
 @pytest.mark.parametrize("alone", [math.inf, math.nan])

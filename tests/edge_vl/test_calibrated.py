@@ -25,7 +25,6 @@ BUDGET = {
     "tries": 3,
     "bytes_at_most": 6 << 20,
     "measured": {"kl": 2.1e-4, "lost_points": None},
-    "alone": {"decoder": {"head": 1.0}},
 }
 CACHE = {"dialects": ["ort", "trt10"], "bytes_a_token_before": 4096, "bytes_a_token": 1024, "alone": 3e-7}
 ACCURACY = {"questions": 8, "before": 0.75, "after": 0.625, "lost_points": 12.5, "tasks": [], "changed": []}
@@ -138,7 +137,7 @@ def test_programs_are_told_the_same() -> None:
     record = json.loads(json.dumps(json_from_done(found)))
     assert record["layers"] == {"decoder": {"int4/128": 1, "int4/64": 2, "int8": 1, "float": 1}}
     assert list(record["layers"]["decoder"]) == ["int4/128", "int4/64", "int8", "float"]
-    assert record["budget"] == {name: each for name, each in BUDGET.items() if name != "alone"}
+    assert record["budget"] == BUDGET
     assert record["accuracy"] == {"questions": 8, "before": 0.75, "after": 0.625, "lost_points": 12.5}
     assert (record["ignored"], record["broken_questions"], record["repeated_questions"]) == (
         ["a.txt"],

@@ -68,12 +68,16 @@ def test_without_a_checkpoint_integrity_and_structure_are_checked(bundle: Path) 
 
 def test_what_quantising_cost_is_told_where_the_bundle_has_it(own_bundle: Path) -> None:
     manifest = Bundle.open(own_bundle).manifest
-    figures = {"logit_kl": 0.01, "top1": 0.98, "greedy": 0.9}
+    figures = {"logit_kl": 0.01, "top1": 0.98, "greedy": 0.9, "answers": 2.0, "tokens": 7.0}
     sat = {"questions": 8.0, "accuracy_before": 0.75, "accuracy_after": 0.625}
     (own_bundle / MANIFEST_NAME).unlink()
     write_manifest(own_bundle, replace(manifest, quality=figures | sat))
     lines = ran("verify", own_bundle).out.splitlines()
     assert [line.partition("  ")[0] for line in lines] == ["integrity", "quality", "quality", "passed"]
+    beside = (
+        "quality    beside the float bundle, in 7 tokens of 2 answers of the calibration set: 98.0% of tokens"
+    )
+    assert lines[1].startswith(beside)
     assert lines[2] == "quality    right answers to 8 questions: 75.0% before, 62.5% after"
     assert ran("verify", own_bundle, "--json").record()["quality"] == figures | sat
 
