@@ -11,6 +11,7 @@ PAGE_BYTES = 4096  # engines memory-map tensors that begin on a page
 DATA_FILE_BYTES = 1 << 30  # several files are hashed on several cores when a bundle is opened
 
 AttributeValue = int | float | bytes | None
+ZERO_POINT_LIMIT = 1 << 20  # bytes that are looked at
 
 
 def next_page(offset: int) -> int:
@@ -41,6 +42,11 @@ class Tensor:
         for dim in self.dims:
             count *= dim
         return (count * DTYPE_BITS[self.dtype] + 7) // 8
+
+
+def all_zero(raw: memoryview) -> bool | None:
+    """None where there are no bytes to look at, or more than a zero point has."""
+    return bytes(raw).count(0) == len(raw) if 0 < len(raw) <= ZERO_POINT_LIMIT else None
 
 
 @dataclass(frozen=True, slots=True)

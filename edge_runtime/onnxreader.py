@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import Port
-from edge_runtime.onnxfile import AttributeValue, ExternalData, Function, Node, OnnxFile, Tensor
+from edge_runtime.onnxfile import AttributeValue, ExternalData, Function, Node, OnnxFile, Tensor, all_zero
 from edge_runtime.onnxschema import (
     ATTRIBUTE,
     DIMENSION,
@@ -44,7 +44,6 @@ FILE_LIMIT = (1 << 31) - 1  # protobuf itself goes no further
 SUBGRAPH_LIMIT = 16
 OBJECT_FIELDS = 5  # what a node or tensor counts for besides its fields: an empty one costs memory too
 EXTERNAL = 1  # TensorProto.data_location
-ZERO_POINT_LIMIT = 1 << 20  # bytes that are looked at
 UNNAMED = "?"  # the name of a dynamic dimension that has none
 
 
@@ -281,11 +280,6 @@ class Walk:
         if len(found) > 1:
             raise WireError("a dimension has a size and a name")
         return (found or [UNNAMED])[0]
-
-
-def all_zero(raw: memoryview) -> bool | None:
-    """None where there are no bytes to look at, or more than a zero point has."""
-    return bytes(raw).count(0) == len(raw) if 0 < len(raw) <= ZERO_POINT_LIMIT else None
 
 
 def external_from_pairs(name: str, pairs: Mapping[str, str]) -> ExternalData:
