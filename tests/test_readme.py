@@ -110,7 +110,11 @@ def test_what_it_says_of_the_quantised_demo_model_is_in_the_committed_files() ->
     shares = [100 * each["score"]["overall"] for each in (gptq, plain, nearest)]
     said = " ".join(README.split())
     assert f"answer {shares[0]:.1f} % of 1,500 held-out questions, the float model {shares[1]:.1f} %" in said
-    assert f"rounded to nearest it is {shares[2]:.1f} %" in said
+    assert f"rounded to nearest, the default method, it is {shares[2]:.1f} %" in said
+    made = {"block": "64", "vision": "int8", "decoder": "int4", "head": "int8"}
+    assert [each["recipe"] | made for each in (gptq, nearest)] == [gptq["recipe"], nearest["recipe"]]
+    assert (gptq["recipe"]["method"], nearest["recipe"]["method"]) == ("gptq", "rtn")
+    assert gptq["calibration"]["samples"] == nearest["calibration"]["samples"] == 64
     before = plain["score"]["tasks"]
     assert min(gptq["score"]["tasks"][task] - before[task] for task in before) >= -0.02 - 1e-9
 
