@@ -16,6 +16,7 @@ from demo.full_calibration import table_from_report as quantised_table
 from demo.full_engines import table_from_report
 from demo.full_size import row_from_report
 from demo.random_checkpoint import write_random_checkpoint
+from demo.rivals.__main__ import table_from_report as rivals_table
 from demo.sizes import SIZES
 from edge_runtime.errors import EdgeVLError
 from edge_vl.cli import exit_status
@@ -101,6 +102,12 @@ def test_its_tables_of_quantisation_are_those_of_the_committed_files() -> None:
     assert reports
     for path in reports:
         assert quantised_table(json.loads(path.read_text()), path.name) in README
+
+
+def test_its_table_of_rivals_is_that_of_the_committed_file() -> None:
+    name = "rivals-1.3b-hybrid.json"
+    report = json.loads((ROOT / "docs" / "calibration" / name).read_text())
+    assert rivals_table(report, name) in README
 
 
 def test_what_it_says_of_the_quantised_demo_model_is_in_the_committed_files() -> None:

@@ -58,7 +58,8 @@ def table_from_report(report: Mapping[str, Any], name: str) -> str:
 def row_from_record(record: Mapping[str, Any]) -> str:
     said = [record["role"], record["tool"], record["method"], str(record["samples"])]
     if record["fault"]:
-        said += [f"– ({record['fault']})", "–"]
+        fault = record["fault"].replace("|", "\\|")  # else a progress bar makes cells of its own
+        said += [f"– ({fault})", "–"]
     else:
         said += [f"{record['sqnr_db']:.1f} dB", f"{record['weight_bytes'] / 1e6:.0f} MB"]
     peak = f"{record['peak_resident_mib'] / 1024:.1f} GiB"

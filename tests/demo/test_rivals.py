@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demo.rivals import ours, theirs
-from demo.rivals.__main__ import parser_of_command, report_from_arguments, table_from_report
+from demo.rivals.__main__ import parser_of_command, report_from_arguments, row_from_record, table_from_report
 from demo.rivals.bout import CONTESTANTS, OURS, Contest, Contestant, contestants_named, copied_graph
 from demo.rivals.environments import ENVIRONMENTS
 from demo.rivals.judge import results_of, sqnr_db
@@ -183,3 +183,15 @@ def test_the_command_makes_a_report_with_a_table(tmp_path: Path) -> None:
     assert record["fault"] == ""
     assert f"| {record['sqnr_db']:.1f} dB |" in table_from_report(report, "tiny.json")
     assert "edge-vl" in json.dumps(report)
+
+
+def test_whatever_a_process_said_last_stays_in_its_cell() -> None:
+    record = {
+        "role": "decoder",
+        "tool": "other",
+        "method": "int4",
+        "samples": 4,
+        "fault": "status -15: 75%|###|",
+    }
+    row = row_from_record(record | {"seconds": 1.0, "cpu_seconds": 1.0, "peak_resident_mib": 1024.0})
+    assert row.replace("\\|", "").count("|") == 10 and "75%\\|###\\|" in row
