@@ -36,11 +36,11 @@ from calibration.refusals import (
 )
 from calibration.samples import SampleSet
 from calibration.trial import Trial
-from calibration.writer import PAGE_NAME, QUALITY_NAME, BundleWriter, written_in
+from calibration.writer import PAGE_NAME, BundleWriter, written_in
 from edge_runtime.backends.ort import imported_onnxruntime
 from edge_runtime.bundle import Bundle, file_entries, write_manifest
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import Calibration, Manifest
+from edge_runtime.manifest import QUALITY_NAME, Calibration, Manifest
 from edge_runtime.progress import Progress
 from edge_runtime.publish import check_free_space, staged_folder
 from edge_runtime.record import bytes_from_json

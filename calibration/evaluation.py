@@ -78,7 +78,8 @@ class Evaluation:
 def exam_from_file(path: Path, limit: int | None = None) -> Exam:
     """Lines `{"image": path, "prompt": text, "answer": text}`, and `"task": text` where there are several kinds.
 
-    Paths are relative to the file. The first `limit` by hash that can be opened. Pictures that cannot are left out by name, as samples are.
+    Paths are relative to the file. The first `limit` by hash that can be opened; pictures that cannot are left out by
+    name, as samples are.
     """
     entries = entries_from_file(path, CODE, EXAMPLE)
     if not entries:

@@ -16,10 +16,10 @@ from calibration.recipe import Recipe
 from calibration.soundness import tensors_named
 from calibration.table import write_int8_table
 from edge_runtime.bundle import Bundle, file_entries
-from edge_runtime.manifest import Calibration, GraphEntry, Manifest
+from edge_runtime.manifest import QUALITY_NAME, Calibration, GraphEntry, Manifest
 from edge_runtime.progress import Progress
 
-QUALITY_NAME, PAGE_NAME = "quality.json", "quality.html"
+PAGE_NAME = "quality.html"
 
 
 class BundleWriter:

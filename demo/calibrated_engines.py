@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from calibration.ranges import layer_names
-from demo.full_engines import ENGINE, TENSORRT_DIALECTS, record_from_compiled
+from demo.full_engines import ENGINE, TENSORRT_DIALECTS, record_from_compiled, worst
 from edge_runtime.bundle import Bundle
 from export.engines.compilation import Compiled, compiled_engine, engine_shapes
 from export.engines.products import UNLISTED
@@ -61,15 +61,11 @@ def float_products(compiled: Compiled, names: Collection[str]) -> list[str] | No
 def engine_row(record: Mapping[str, Any]) -> str:
     profiles, wanted, left = record["profiles"], record["attention_layers"], record["float_products"]
     products = "; ".join(
-        ", ".join(f"{count} {types}" for types, count in each.items()) for each in told(profiles, "products")
+        ", ".join(f"{count} {types}" for types, count in (each["products"] or {}).items())
+        for each in profiles
     )
-    counts = [sum(each.values()) for each in told(profiles, "fused_attention")]
-    fused = min(counts) if len(counts) == len(profiles) else "not told"
+    fused = worst(min, [profile["fused_attention_layers"] for profile in profiles])
     return (
         f"| {record['engine']} | {record['dialect']} | {products} | {'not told' if left is None else len(left)}"
         f" | {f'{fused}/{wanted}' if wanted else '–'} | {record['plan_bytes'] / 1e6:.0f} MB |"
     )
-
-
-def told(profiles: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, int]]:
-    return [each[key] for each in profiles if each[key] is not None]

@@ -28,7 +28,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import FloatPrecision
 from edge_runtime.errors import EdgeVLError, one_line
 from edge_runtime.loading import ENGINES, load
-from edge_runtime.manifest import MANIFEST_NAME
+from edge_runtime.manifest import MANIFEST_NAME, QUALITY_NAME
 from edge_runtime.progress import Progress, silent
 from edge_runtime.progress_line import ProgressLine
 from edge_runtime.publish import staged_file
@@ -38,7 +38,6 @@ from edge_runtime.request import Request
 # Of the longest answer that is expected: room to be wrong in, and for a box written with spaces.
 MARGIN_TOKENS = 8
 CONFIG_NAME = "config.json"
-QUALITY_NAME = "quality.json"
 TEMPORARY_PREFIX = "edge-vl-evaluate-"
 
 

@@ -149,8 +149,7 @@ def table_from_report(report: Mapping[str, Any], name: str) -> str:
 def row_from_record(record: Mapping[str, Any]) -> str:
     """Of several profiles the worst; "not told" is what one of them does not tell."""
     profiles, wanted = record["profiles"], record["attention_layers"]
-    counts = [profile["fused_attention"] for profile in profiles]
-    fused = worst(min, [None if each is None else sum(each.values()) for each in counts])
+    fused = worst(min, [profile["fused_attention_layers"] for profile in profiles])
     activations = worst(max, [profile["activation_bytes"] for profile in profiles], 1e6, " MB")
     is_decoder = record["engine"].startswith("decoder")
     caches = worst(min, [profile["in_place"] for profile in profiles]) if is_decoder else "–"

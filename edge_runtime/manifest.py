@@ -20,6 +20,7 @@ NEEDS_SCALES = {True: "need scales", False: "have no scales"}
 
 FORMAT = 1
 MANIFEST_NAME = "edge-vl.json"
+QUALITY_NAME = "quality.json"  # of a quantised bundle: what it cost
 TOKENIZER_NAME = "tokenizer.json"
 
 # Names that every file system takes and that mean themselves to every engine: a colon is a drive on

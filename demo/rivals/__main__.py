@@ -33,7 +33,8 @@ def report_from_arguments(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "kind": "edge-vl and rivals, the same graph and samples",
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "command": f"python -m demo.rivals {arguments.size} FOLDER --few {few} --many {many} --held-out {held_out}",
+        "command": f"python -m demo.rivals {arguments.size} FOLDER --few {few} --many {many} --held-out {held_out}"
+        f" --limit-gib {arguments.limit_gib:g}" + "".join(f" --only {word}" for word in arguments.only),
         "machine": asdict(machine_here()),
         "versions": asdict(versions_here()) | dict(sorted(theirs.items())),
         "weights": "random",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import listed
+from edge_runtime.manifest import QUALITY_NAME
 from edge_vl.verbs.verify import quality_in_words
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def counts_of(layers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def report_in(out: Path) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads((out / "quality.json").read_bytes())
+    found: dict[str, Any] = json.loads((out / QUALITY_NAME).read_bytes())
     return found
 
 

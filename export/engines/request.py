@@ -30,8 +30,8 @@ class BuildRequest:
 class BuildReport:
     """One plan and what it cost. `activation_bytes` has one figure a profile, in order; it and `weight_bytes`
     are what the library's log says, None where it does not. `held` memory is anonymous and shared, `resident`
-    counts file-mapped pages too. `layers` counts the network's layers by type and `products` names those that multiply matrices, before
-    the engine fuses them."""
+    counts file-mapped pages too. `layers` counts the network's layers by type and `products` names those that
+    multiply matrices, before the engine fuses them."""
 
     role: str
     engine: EngineName

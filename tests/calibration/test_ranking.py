@@ -19,10 +19,10 @@ from calibration.plan import Plan
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet, samples_from_folder
 from calibration.trial import Trial
-from calibration.writer import PAGE_NAME, QUALITY_NAME
+from calibration.writer import PAGE_NAME
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import MANIFEST_NAME
+from edge_runtime.manifest import MANIFEST_NAME, QUALITY_NAME
 from edge_runtime.progress import silent
 from tests.proof.subject import bundle_below, session_folder
 

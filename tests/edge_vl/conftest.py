@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from tests.edge_vl.command import ran
+from tests.proof.subject import bundle_below, session_folder
 
 CONTEXT = 32768  # long enough that an answer can be interrupted
 VISIBLE = 94  # the first tokens of the stand-in tokenizer are ASCII's visible characters
@@ -57,3 +58,17 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
     Image.new("RGB", (40, 30), (200, 40, 40)).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float bundle with both towers, to be calibrated."""
+    return bundle_below(session_folder(tmp_path_factory), "hybrid")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for index in range(3):
+        Image.radial_gradient("L").resize((60 + index, 40)).save(folder / f"{index}.png")
+    return folder

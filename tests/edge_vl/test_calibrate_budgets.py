@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from calibration.agreement import agreement_of
 from calibration.aim import least_bytes
@@ -26,24 +25,15 @@ from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.progress import silent
 from edge_runtime.tokenizer import Tokenizer
 from tests.edge_vl.command import Ran, assert_refused, ran
-from tests.proof.subject import bundle_below, session_folder
 
 OPTIONS = ["--vision", "fp16", "--block", "32", "--head", "int4"]
 RECIPE = Recipe(vision="fp16", block=32, head="int4")
 PROMPT = "What?"
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(3):
-        Image.radial_gradient("L").resize((60 + index, 40)).save(folder / f"{index}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.open(bundle_below(session_folder(tmp_path_factory), "hybrid"))
+@pytest.fixture(scope="module", name="source")
+def opened_source(source: Path) -> Bundle:
+    return Bundle.open(source)
 
 
 def calibrated(source: Bundle, out: Path, photos: Path, *more: str | Path) -> Ran:

@@ -6,25 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from tests.edge_vl.command import assert_refused, ran
-from tests.proof.subject import bundle_below, session_folder
 
-HEAD_ALONE = ["--vision", "fp16", "--decoder", "fp16", "--head", "int4", "--block", "32"]
+HEAD_ALONE = ["--limit", "1", "--vision", "fp16", "--decoder", "fp16", "--head", "int4", "--block", "32"]
 NO_LAYERS = ["--vision", "fp16", "--decoder", "fp16", "--head", "fp16", "--kv", "int8"]
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle_below(session_folder(tmp_path_factory), "hybrid")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    Image.radial_gradient("L").resize((60, 40)).save(folder / "0.png")
-    return folder
 
 
 def test_the_worst_layers_are_told_and_all_are_in_the_report(

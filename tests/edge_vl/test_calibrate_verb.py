@@ -15,25 +15,11 @@ from PIL import Image
 
 from edge_runtime.bundle import Bundle
 from tests.edge_vl.command import Ran, assert_refused, ran, started
-from tests.proof.subject import bundle_below, session_folder
 
 INT8 = ["--vision", "fp16", "--decoder", "int8", "--head", "int8"]
 NOTHING = ["--vision", "fp16", "--decoder", "fp16", "--head", "fp16"]
 LINE = {"image": "0.png", "prompt": "What?"}
 FILE_BYTES = 64 << 10  # less than the graph's data
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle_below(session_folder(tmp_path_factory), "hybrid")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(3):
-        Image.radial_gradient("L").resize((60 + index, 40)).save(folder / f"{index}.png")
-    return folder
 
 
 def names_in(folder: Path) -> list[str]:
