@@ -1,10 +1,12 @@
-"""Which inputs of the decoder's layers go together: x^T x of each, over samples that are answered."""
+"""Which inputs of the decoder's layers go together: x^T x of each, over samples that are answered, as far as these tell."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +14,7 @@ import onnx_ir as ir
 from calibration.blocks import Floats
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
 from calibration.minmax import Feeds, appended, constant, session_from_model
+from calibration.shrinkage import drawn_to_diagonal
 from calibration.soundness import called, error_in_graph
 
 GROUP_BYTES = 1 << 30  # of moments that are gathered in one pass over the samples
@@ -88,24 +91,32 @@ def groups_of(every: Iterable[Watched], group_bytes: int) -> Iterator[list[Watch
 def gathered(
     path: Path, group: Sequence[Watched], feeds: Iterable[Feeds], threads: int, samples: Sequence[str] = ()
 ) -> Mapping[str, Floats]:
-    """x^T x by value; `samples` are names, for errors."""
+    """x^T x by value, drawn towards inputs that do not go together; `samples` are names, for errors."""
+    session = session_of_moments(path, group, threads)
+    needed = {each.name for each in session.get_inputs()}
+    sums = {each.value: np.zeros((each.width, each.width), np.float32) for each in group}
+    tokens: Counter[str] = Counter()
+    for number, sample in enumerate(feeds):
+        found = session.run(None, {name: array for name, array in sample.items() if name in needed})
+        for watched, moment, shape in zip(group, found[::2], found[1::2], strict=True):
+            if not np.isfinite(moment.diagonal()).all():
+                where = f"the input of {watched.layers[0]}"
+                raise error_in_graph(path, called(samples, number), where)
+            sums[watched.value] += moment
+            tokens[watched.value] += int(shape[0])
+    for value, moment in sums.items():
+        drawn_to_diagonal(moment, tokens[value])
+    return sums
+
+
+def session_of_moments(path: Path, group: Sequence[Watched], threads: int) -> Any:
     model = ir.load(path)
     graph = model.graph
     graph.outputs.clear()  # what nobody asks for is not computed
     values = values_by_name(graph)
     for number, watched in enumerate(group):
         add_moment(graph, values[watched.value], watched.width, f"moment{number}")
-    session = session_from_model(model, path.parent, threads)
-    needed = {each.name for each in session.get_inputs()}
-    sums = {each.value: np.zeros((each.width, each.width), np.float32) for each in group}
-    for number, sample in enumerate(feeds):
-        found = session.run(None, {name: array for name, array in sample.items() if name in needed})
-        for watched, moment in zip(group, found, strict=True):
-            if not np.isfinite(moment.diagonal()).all():
-                where = f"the input of {watched.layers[0]}"
-                raise error_in_graph(path, called(samples, number), where)
-            sums[watched.value] += moment
-    return sums
+    return session_from_model(model, path.parent, threads)
 
 
 def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
@@ -114,11 +125,13 @@ def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:
 
 
 def add_moment(graph: ir.Graph, value: ir.Value, width: int, stem: str) -> None:
-    """x^T x in fp32, whatever the type and leading dimensions of x."""
+    """x^T x in fp32, whatever the type and leading dimensions of x, and the shape of x as rows of tokens."""
     rows = constant(graph, f"{stem}_shape", [-1, width])
     wide = appended(graph, "Cast", [value], {"to": ir.DataType.FLOAT.value}, f"{stem}/Cast")
     flat = appended(graph, "Reshape", [wide, rows], {}, f"{stem}/Reshape")
     turned = appended(graph, "Transpose", [flat], {"perm": [1, 0]}, f"{stem}/Transpose")
     result = appended(graph, "MatMul", [turned, flat], {}, stem)
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([width, width])
-    graph.outputs.append(result)
+    shape = appended(graph, "Shape", [flat], {}, f"{stem}/Shape")
+    shape.type, shape.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([2])
+    graph.outputs.extend([result, shape])

@@ -29,7 +29,8 @@ REGION = re.compile(r"^  region = \{ .* ?size=(\d+) .*\btype=user place=accelera
 HEADER_INPUTS = re.compile(r"^  inputs=\{((?: |\"[^\"]*\")*)\}$")
 HEADER_OUTPUTS = re.compile(r"^  outputs=\{((?: |\"[^\"]*\")*)\}$")
 PROFILE = re.compile(r" \[profile (\d+)\]")
-LAYER = "[ONNX Layer: "
+# What the compiler made of a node's product may stand behind its bracket: "__gemm_from_conv1x1".
+LAYER = re.compile(r"\[ONNX Layer: (.*)\]\w*")
 
 
 class ListingError(Exception):
@@ -185,5 +186,5 @@ def names_in(pattern: re.Pattern[str], line: str) -> tuple[str, ...]:
 
 def layers_from_text(text: str) -> tuple[str, ...]:
     """Names of ONNX nodes: each in a bracket of its own, apart by an unprintable byte."""
-    parts = re.split(r"[\x1e\x1f]", text)
-    return tuple(part[len(LAYER) : -1] for part in parts if part.startswith(LAYER))
+    found = (LAYER.fullmatch(part) for part in re.split(r"[\x1e\x1f]", text))
+    return tuple(match[1] for match in found if match)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.engines.listing import ListingError, listing_from_text
+from export.engines.listing import ListingError, layers_from_text, listing_from_text
 
 TEXT = """header {
   region = { name=devmem_topdown_0 size=512 alignment=128 instance=0 type=user place=accelerator unified=false }
@@ -50,6 +50,11 @@ def test_the_arithmetic_of_shapes_is_no_operation() -> None:
         "fully_connected",
         "runtime_fusion",
     ]
+
+
+def test_what_became_of_a_node_behind_its_bracket_is_not_part_of_its_name() -> None:
+    text = "[ONNX Layer: neck/Transpose]\x1e[ONNX Layer: neck.conv1/Conv[0]]__gemm_from_conv1x1\x1e__mye7"
+    assert layers_from_text(text) == ("neck/Transpose", "neck.conv1/Conv[0]")
 
 
 @pytest.mark.parametrize(
