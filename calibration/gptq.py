@@ -7,6 +7,7 @@ import numpy as np
 from calibration.blocks import (
     INT4_HIGHEST,
     INT4_LOWEST,
+    INT4_SHARES,
     Floats,
     Integers,
     Quantised,
@@ -24,7 +25,7 @@ def gptq_from_weight(name: str, weight: Weight, block: int, second_moment: Float
     """`weight` (K, N) in 4 bits; `second_moment` (K, K) is x^T x over the layer's inputs.
 
     Rows are rounded one after the other; what is lost of one is spread over those that are still to come, as far as
-    inputs go together. Scales cover what a block has become by then: what is cut is too much to be made up for.
+    inputs go together. Scales are those that lose least of what a block has become by then.
     """
     rows, columns = weight.shape
     assert rows % block == 0 and second_moment.shape == (rows, rows), name
@@ -35,7 +36,7 @@ def gptq_from_weight(name: str, weight: Weight, block: int, second_moment: Float
     scales = np.empty((rows // block, columns), weight.dtype)
     for start in range(0, rows, block):
         stop = start + block
-        scale = int4_scales(name, wide[None, start:stop], weight.dtype, shares=())[0]
+        scale = int4_scales(name, wide[None, start:stop], weight.dtype, INT4_SHARES)[0]
         scales[start // block] = scale
         errors = round_block(wide[start:stop], integers[start:stop], scale, spread[start:stop, start:stop])
         # Within the block they were spread at once; beyond it, all of the block's rows together.

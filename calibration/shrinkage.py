@@ -13,12 +13,18 @@ def drawn_to_diagonal(second_moment: Floats, tokens: int) -> None:
     """Draws x^T x (K, K) of so many tokens towards inputs that do not go together, in place.
 
     The share is that of oracle approximating shrinkage (Chen, Wiesel, Eldar and Hero 2010), of correlations: it needs
-    nothing but the moment and the count. The diagonal stays: how large an input is, few tokens tell well.
+    nothing but the moment and the count. Where a few directions are large it takes the rest for as true as these: so
+    it is no less than what the count alone says. The diagonal stays: how large an input is, few tokens tell well.
     """
-    share = share_of_chance(second_moment, tokens)
+    share = max(share_of_chance(second_moment, tokens), share_of_count(len(second_moment), tokens))
     diagonal = second_moment.diagonal().copy()
     second_moment *= np.float32(1 - share)
     second_moment[np.diag_indices_from(second_moment)] = diagonal
+
+
+def share_of_count(width: int, tokens: int) -> float:
+    """A half where tokens are as many as inputs, a hundredth where they are ten times as many."""
+    return width**2 / (width**2 + tokens**2)
 
 
 def share_of_chance(second_moment: Floats, tokens: int) -> float:

@@ -9,7 +9,6 @@ from calibration.blocks import (
     Floats,
     Quantised,
     Weight,
-    covered_from_weight,
     quantised_from_weight,
 )
 from calibration.decision import Int4
@@ -45,7 +44,7 @@ def twin(weight: Weight, block: int, moment: Floats) -> np.ndarray[tuple[int, ..
     for row in range(rows):
         if row % block == 0:
             part = wide[row : row + block].astype(np.float32)
-            nearest = covered_from_weight("twin", part.astype(weight.dtype), Int4(block))
+            nearest = quantised_from_weight("twin", part.astype(weight.dtype), Int4(block))
             scale = nearest.scales[0].astype(np.float64)
         integers[row] = np.clip(np.rint(wide[row] / scale), -8, 7)
         inverse = np.linalg.inv(damped[row:, row:])
@@ -75,7 +74,7 @@ def test_outputs_are_nearer_than_when_rounding_to_nearest(dtype: type[np.floatin
 def test_inputs_that_do_not_go_together_change_nothing() -> None:
     weight = weight_of(64, 8)
     found = gptq_from_weight("layer", weight, 32, np.eye(64, dtype=np.float32) * 7)
-    nearest = covered_from_weight("layer", weight, Int4(32))
+    nearest = quantised_from_weight("layer", weight, Int4(32))
     assert np.array_equal(found.integers, nearest.integers) and np.array_equal(found.scales, nearest.scales)
 
 
