@@ -18,12 +18,12 @@ from demo.random_checkpoint import spec_named, write_random_checkpoint
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.version import VERSION
 from export.checkpoint import Checkpoint
 from export.engines.compilation import Compiled, attention_layers, compiled_engines
 from export.engines.inspector import PlanReport
-from export.engines.library import EngineName
 from export.engines.serving import Serving
 from export.exporter import fingerprint
 

@@ -18,17 +18,25 @@ from demo.samples import FOLDER, Sample, samples
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from edge_runtime.engines.shelf import Shelf
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
 from edge_runtime.progress import Progress
 from edge_runtime.request import Request
 from export.checkpoint import Checkpoint
 from export.comparison import parity_of, synthetic_pictures
+from export.engines.need import room_here
+from export.engines.selection import dialect_for, place_here
+from export.engines.serving import Serving
+from export.engines.workshop import Made, Workshop, orders_of
 from export.exporter import export_bundle
 from export.options import ExportOptions
 
 CHECKPOINT = Path(__file__).parent / "model"
 ANSWER_TOKENS = 24
-NOT_YET = ("build",)
+ENGINE_CONTEXT = 1024  # a picture and a question; engines of longer contexts take as long to build
+TENSORRT: tuple[Dialect, ...] = ("trt10", "trt")
 MEASURED = 16  # training pictures that the integers are fitted to
 
 
@@ -75,8 +83,7 @@ def walk(folder: Path, progress: Progress) -> Iterator[Step]:
     size = sum(entry.bytes for entry in manifest.files)
     yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())
     yield calibrated(out, small, folder / "calibration", progress, lap)
-    for name in NOT_YET:
-        yield Step(name, "skipped: not part of edge-vl yet", 0.0)
+    yield built(checkpoint, folder, progress, lap)
     yield verified(checkpoint, out, progress, lap)
     yield from asked(out, small, pictures, lap)
 
@@ -100,6 +107,31 @@ def calibrated(out: Path, small: Path, pictures: Path, progress: Progress, lap: 
     same = f"{manifest.quality['top1']:.1%} of tokens as in fp32"
     summary = f"{size / (1 << 20):.1f} MiB, INT8 towers and INT4 decoder, {same}"
     return Step("calibrate", summary, lap.seconds())
+
+
+def built(checkpoint: Path, folder: Path, progress: Progress, lap: Lap) -> Step:
+    """Engines of half-precision graphs, where there is a library that makes them."""
+    try:
+        place = place_here("auto")
+    except EdgeVLError as error:
+        return Step("build", f"skipped: {error.what} ({error.fix})", lap.seconds())
+    dialect = dialect_for(place, TENSORRT)
+    out, shelf = folder / "engine-bundle", Shelf(folder / "engines")
+    export_bundle(checkpoint, out, ExportOptions((dialect,), max_context=ENGINE_CONTEXT), progress)
+    bundle = Bundle.open(out)
+    orders = orders_of(bundle, dialect, place, Serving(ENGINE_CONTEXT))
+    shelf.make()
+    made = list(Workshop(bundle, shelf, room_here().free_mib, progress).made(orders))
+    size = sum(each.receipt.plan_bytes for each in made)
+    summary = f"{len(made)} engines, {size / (1 << 20):.1f} MiB, fp16, by {place.title} for {place.target}; built, not run"
+    return Step("build", summary, lap.seconds(), details=tuple(map(engine_details, made)))
+
+
+def engine_details(made: Made) -> str:
+    contents, seconds = made.receipt.contents, made.receipt.cost.seconds
+    layers = contents.attention_layers
+    fused = f", attention fused in {contents.least_fused} of {layers} layers" if layers else ""
+    return f"{made.receipt.key.name}: {seconds:.1f} s{fused}"
 
 
 def verified(checkpoint: Path, out: Path, progress: Progress, lap: Lap) -> Step:

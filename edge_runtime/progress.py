@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]  # label, done, total: bytes or steps, as the label says
-BYTES = ("hash", "hashing", "tracing", "writing")  # the first words of labels that count bytes
+BYTES = ("building", "hash", "hashing", "tracing", "writing")  # the first words of labels that count bytes
 
 
 def is_in_bytes(label: str) -> bool:

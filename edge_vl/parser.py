@@ -42,6 +42,16 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
+def given_count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return count
+
+
 def verb_named(name: str) -> Verb:
     def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         status: int = import_module(f"edge_vl.verbs.{name}").run(arguments, terminal)
@@ -84,7 +94,7 @@ def whole_parser() -> tuple[Parser, Verbs[Parser]]:
     )
     parser.add_argument("--version", action="version", version=version())
     verbs = parser.add_subparsers(metavar="VERB", parser_class=Parser)
-    for add in (add_export, add_calibrate, add_verify, add_run, add_chat, add_bench, add_demo):
+    for add in (add_export, add_calibrate, add_build, add_verify, add_run, add_chat, add_bench, add_demo):
         add(verbs)
     return parser, verbs
 
@@ -205,6 +215,31 @@ def add_budgets(parser: Parser) -> None:
     parser.add_argument(
         "--rank", action="store_true", help="report the harm each layer does alone; takes long"
     )
+
+
+def add_build(verbs: Verbs[Parser]) -> None:
+    parser = new_verb(verbs, "build", "bundle → engines for this machine's GPU")
+    parser.add_argument("bundle", type=given_path, metavar="BUNDLE", help="only read, but for engines/ in it")
+    parser.add_argument(
+        "--engine",
+        choices=["auto", "tensorrt", "tensorrt-rtx"],
+        default="auto",
+        help="default: TensorRT where it and a GPU are, else TensorRT-RTX, which builds without one",
+    )
+    parser.add_argument(
+        "--engines",
+        type=given_path,
+        metavar="DIR",
+        help="where engines go (default: BUNDLE/engines; the user's cache if BUNDLE is read-only)",
+    )
+    parser.add_argument(
+        "--max-context", type=given_count, metavar="N", help="serve fewer tokens than the bundle can hold"
+    )
+    parser.add_argument(
+        "--memory-mib", type=given_count, metavar="N", help="what a build may hold (default: what is free)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only tell what it will take, and if it fits")
+    add_trust(parser)
 
 
 def add_verify(verbs: Verbs[Parser]) -> None:

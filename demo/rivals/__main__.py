@@ -12,6 +12,7 @@ from typing import Any
 
 from demo.command import status_of_report
 from demo.rivals.bout import OURS, Contest, contestants_named
+from demo.rivals.earlier import completed, earlier_report
 from demo.rivals.environments import ENVIRONMENTS, version_of
 from demo.rivals.process import Limits
 from demo.rivals.subject import CUT_LAYERS, subject_bundle, subjects_of
@@ -19,6 +20,13 @@ from edge_runtime.bench.machine import core_count, machine_here, versions_here
 
 
 def report_from_arguments(arguments: argparse.Namespace) -> dict[str, object]:
+    if arguments.complete is None:
+        return measured(arguments)
+    earlier = earlier_report(arguments.complete)  # before the hour begins
+    return completed(measured(arguments), earlier, str(arguments.complete))
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, object]:
     chosen = contestants_named(arguments.only)
     bundle = subject_bundle(arguments.size, arguments.folder)
     few, many, held_out = arguments.few, arguments.many, arguments.held_out
@@ -77,6 +85,7 @@ def parser_of_command() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=int, default=4, help="samples that nobody is given")
     parser.add_argument("--limit-gib", type=float, default=20.0, help="who holds more is ended")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="contestants by name")
+    parser.add_argument("--complete", type=Path, metavar="REPORT", help="an earlier report, for all others")
     parser.add_argument("--is-busy", action="store_true", help="say that times are not to be compared")
     parser.add_argument("--out", type=Path, help="a new file for the report")
     return parser

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines.place import EngineName
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.spec import ModelSpec, Role
 from export.engines.compiler import build_engine
@@ -15,10 +16,9 @@ from export.engines.cuda import has_driver
 from export.engines.findings import Ask, Findings, findings_from
 from export.engines.inspection import report_from_device
 from export.engines.inspector import PlanReport, report_from_plan
-from export.engines.library import EngineName
 from export.engines.request import BuildReport, BuildRequest
 from export.engines.serving import EngineShape, Serving, check_serving, engines_from_graph
-from export.engines.sharing import has_shared_weights
+from export.engines.sharing import has_byte_layers, has_shared_weights
 
 Build = Callable[[BuildRequest], BuildReport]
 
@@ -79,7 +79,8 @@ def compiled_engines(
 
 
 def engine_shapes(bundle: Bundle, entry: GraphEntry, serving: Serving) -> tuple[EngineShape, ...]:
-    return engines_from_graph(entry, serving, has_shared_weights(bundle.onnx_file(entry)))
+    graph = bundle.onnx_file(entry)
+    return engines_from_graph(entry, serving, has_shared_weights(graph), has_byte_layers(graph))
 
 
 def compiled_engine(

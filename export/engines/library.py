@@ -7,14 +7,12 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from edge_runtime.engines.place import TITLES, EngineName
 from edge_runtime.errors import EdgeVLError, MachineFault
 
-EngineName = Literal["tensorrt", "tensorrt-rtx"]
-
 MODULES: dict[EngineName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-TITLES: dict[EngineName, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 OLDEST: dict[EngineName, tuple[int, ...]] = {"tensorrt": (10, 3), "tensorrt-rtx": (1, 0)}
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")  # on every Jetson, and in no other place
 

@@ -6,8 +6,8 @@ import re
 from collections import deque
 from typing import Any
 
+from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import one_line
-from export.engines.library import EngineName
 
 KEPT = 50  # a network of thousands of nodes may repeat one warning thousands of times
 FAULTS = ("ERROR", "INTERNAL_ERROR")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import EdgeVLError, MachineFault
-from export.engines.library import EngineName
 from export.engines.products import NetworkProduct
 from export.engines.shapes import Profile
 

@@ -15,8 +15,8 @@ MOST_PREFILL = 1024
 # Share of a prefill's tokens that kernels are chosen for: one picture and a question of the longest prompt.
 USUAL = 0.625
 # Where a product has one row in every call, TensorRT-RTX 1.7 unpacks its 8-bit weights with a kernel of its
-# own: for the head of the 1.3B 419 MB, written and read again at every token. Where a profile allows two rows,
-# the product unpacks them itself.
+# own: of the 1.3B 419 MB for the head and 2.3 GB for the layers, written and read again at every token. Where a
+# profile allows two rows, the product unpacks them itself.
 FEWEST_OPEN_ROWS = 2
 INTEGERS: frozenset[Precision] = frozenset(("int4", "int8"))
 CACHE, CAPACITY_AXIS = "past_key_values.", 2
@@ -61,27 +61,28 @@ def check_serving(serving: Serving, max_context: int) -> None:
 
 
 def engines_from_graph(
-    entry: GraphEntry, serving: Serving, has_shared_weights: bool = False
+    entry: GraphEntry, serving: Serving, has_shared_weights: bool = False, has_byte_layers: bool = False
 ) -> tuple[EngineShape, ...]:
     """One engine a tower. A decoder has two profiles: in one engine if they share the weights there, else in two.
 
     Without sharing one plan would hold the weights of its layers twice, and take the memory of two builds at once.
+    Layers of 8-bit weights and floats are left room for a second token in a step.
     """
     if entry.role != "decoder":
         profile = profile_from_sizes(entry.role, entry.inputs, {"batch": (1, 1, serving.batch)})
         return (EngineShape(entry.role, (profile,)),)
-    profiles = decoder_profiles(entry, serving)
+    profiles = decoder_profiles(entry, serving, FEWEST_OPEN_ROWS if has_byte_layers else 1)
     if has_shared_weights:
         return (EngineShape(entry.role, profiles),)
     return tuple(EngineShape(f"{entry.role}.{profile.name}", (profile,)) for profile in profiles)
 
 
-def decoder_profiles(entry: GraphEntry, serving: Serving) -> tuple[Profile, Profile]:
+def decoder_profiles(entry: GraphEntry, serving: Serving, most_decoded: int) -> tuple[Profile, Profile]:
     longest = min([serving.longest_piece, *static_capacities(entry)])
     usual = max(1, round(longest * USUAL))
     both = {"rows": logit_rows(entry.precision, serving), "capacity": (serving.context,) * 3}
     prefill = {"batch": (1, 1, serving.batch), "sequence": (1, usual, longest)}
-    decode = {"batch": (1, serving.batch, serving.batch), "sequence": (1, 1, 1)}
+    decode = {"batch": (1, serving.batch, serving.batch), "sequence": (1, 1, most_decoded)}
     return (
         profile_from_sizes(PREFILL, entry.inputs, both | prefill),
         profile_from_sizes(DECODE, entry.inputs, both | decode),

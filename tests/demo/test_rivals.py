@@ -14,6 +14,7 @@ import pytest
 from demo.rivals import ours, theirs
 from demo.rivals.__main__ import parser_of_command, report_from_arguments, row_from_record, table_from_report
 from demo.rivals.bout import CONTESTANTS, OURS, Contest, Contestant, contestants_named, copied_graph
+from demo.rivals.earlier import completed
 from demo.rivals.environments import ENVIRONMENTS
 from demo.rivals.judge import results_of, sqnr_db
 from demo.rivals.pictures import HELD_OUT, picture_from_number, write_pictures
@@ -195,3 +196,55 @@ def test_whatever_a_process_said_last_stays_in_its_cell() -> None:
     }
     row = row_from_record(record | {"seconds": 1.0, "cpu_seconds": 1.0, "peak_resident_mib": 1024.0})
     assert row.replace("\\|", "").count("|") == 10 and "75%\\|###\\|" in row
+
+
+def report_of(date: str, *records: tuple[str, str, int, float], **changes: object) -> dict[str, Any]:
+    rows = [
+        {"tool": tool, "method": method, "samples": samples, "sqnr_db": sqnr}
+        for tool, method, samples, sqnr in records
+    ]
+    same = {
+        "kind": "rivals",
+        "machine": {"cores": 2},
+        "weights": "random",
+        "decoder_layers": 4,
+        "held_out": 4,
+    }
+    own = {"date": date, "command": f"ran {date}", "versions": {}, "quiet": True}
+    return {**same, **own, "records": rows, **changes}
+
+
+def test_a_report_is_completed_with_what_was_measured_before_in_the_order_of_contestants() -> None:
+    many = (OURS, "int8-minmax", 32, 3.0)
+    first = report_of(
+        "1", many, (OURS, "int4-gptq", 4, 1.0), ("onnxruntime", "int4-rtn", 4, 5.0), quiet=False
+    )
+    second = report_of("2", (OURS, "int8-minmax", 4, 2.0), (OURS, "int4-gptq", 4, 4.0))
+    both = completed(second, first, "first.json")
+    assert [record["sqnr_db"] for record in both["records"]] == [2.0, 3.0, 4.0, 5.0]
+    assert both["date"] == "2" and both["quiet"] is False
+    assert [run["command"] for run in both["earlier"]] == ["ran 1"]
+    third = completed(report_of("3", ("onnxruntime", "int4-rtn", 4, 6.0)), both, "both.json")
+    assert [record["sqnr_db"] for record in third["records"]] == [2.0, 3.0, 4.0, 6.0]
+    assert [run["command"] for run in third["earlier"]] == ["ran 1", "ran 2"]
+
+
+@pytest.mark.parametrize("changes", [{"machine": {"cores": 4}}, {"weights": "trained"}, {"held_out": 8}])
+def test_reports_about_other_things_are_not_put_together(changes: dict[str, object]) -> None:
+    (name,) = changes
+    with pytest.raises(EdgeVLError, match=name):
+        completed(report_of("2"), report_of("1", **changes), "first.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", None])
+def test_an_earlier_report_that_cannot_be_read_is_an_error_before_anything_is_measured(
+    text: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "earlier.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(EdgeVLError, match="cannot be completed"):
+        report_from_arguments(
+            parser_of_command().parse_args(["tiny", str(tmp_path), "--complete", str(path)])
+        )
+    assert not (tmp_path / "tiny-cut").exists()

@@ -19,7 +19,7 @@ from edge_vl.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 120.0
-PROGRESS = re.compile(r"[\w ]+  [\d.]+( MiB| GiB)? of [\d.]+")
+PROGRESS = re.compile(r"[\w .]+  [\d.]+( MiB| GiB)? of [\d.]+")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from demo.samples import samples
+from demo.walkthrough import CHECKPOINT, Lap, built
+from edge_runtime.progress import silent
 from tests.edge_vl.command import Ran, assert_refused, ran, spawned
 
 LIMIT_S = 60.0
@@ -68,8 +71,23 @@ def test_most_answers_are_as_expected(shown: Shown) -> None:
     assert shown.result.out.count("(right)") > len(samples()) / 2
 
 
-def test_stages_that_are_not_there_yet_are_named(shown: Shown) -> None:
-    assert shown.result.out.count("not part of edge-vl yet") == 1
+def test_engines_are_built_and_kept_where_their_library_is(shown: Shown) -> None:
+    (line,) = (line for line in shown.result.out.splitlines() if line.startswith("build "))
+    assert re.search(r" 5 engines, .* by TensorRT-RTX [0-9.]+ for any GPU; built, not run$", line), line
+    plans = list((shown.kept / "engines").glob("*/*.plan"))
+    assert len(plans) == 5 and all(plan.stat().st_size > 100_000 for plan in plans)
+    assert ran("build", shown.kept / "engine-bundle", "--engines", shown.kept / "engines").status == 0
+
+
+def test_engines_are_skipped_by_name_where_their_library_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    step = built(CHECKPOINT, tmp_path, silent, Lap())
+    assert step.name == "build" and step.is_passed
+    assert re.match(r"skipped: no engine library can be used here \(pip install ", step.summary), step.summary
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_says_what_to_type_next(shown: Shown) -> None:
@@ -87,6 +105,8 @@ def test_what_is_kept_is_a_checkpoint_and_a_bundle_to_go_on_with(shown: Shown) -
         "bundle",
         "calibration",
         "checkpoint",
+        "engine-bundle",
+        "engines",
         "pictures",
         "small-bundle",
     ]

@@ -60,6 +60,13 @@ def test_a_decoder_whose_weights_are_shared_becomes_one_engine_for_both() -> Non
     assert [profile.name for profile in engine.profiles] == ["prefill", "decode"]
 
 
+def test_a_step_has_room_for_a_second_token_where_layers_of_bytes_want_it() -> None:
+    (engine,) = engines_from_graph(decoder("int8"), SERVING, has_shared_weights=True, has_byte_layers=True)
+    prefill, decode = (profile.inputs["inputs_embeds"] for profile in engine.profiles)
+    assert (decode.minimum, decode.optimum, decode.maximum) == ((1, 1, 64), (4, 1, 64), (4, 2, 64))
+    assert prefill.maximum == (4, 1024, 64)
+
+
 def test_a_tower_has_one_profile_to_share_weights_with() -> None:
     tower = entry("vision_low", Port("pixels", "float16", ("batch", 3, 8, 8)), precision="int8")
     assert engines_from_graph(tower, SERVING, has_shared_weights=True) == engines_from_graph(tower, SERVING)

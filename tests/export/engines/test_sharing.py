@@ -17,9 +17,10 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.onnxreader import onnx_file_from_path
 from export.engines.compiler import build_engine
+from export.engines.inspector import report_from_plan
 from export.engines.request import BuildRequest
 from export.engines.serving import EngineShape, Serving, engines_from_graph
-from export.engines.sharing import has_shared_weights
+from export.engines.sharing import has_byte_layers, has_shared_weights
 from export.exporter import export_bundle
 from export.options import ExportOptions
 
@@ -84,6 +85,44 @@ def test_what_most_of_the_weights_are_decides(
     bundle: Bundle, decisions: dict[str, Decision], is_shared: bool, tmp_path: Path
 ) -> None:
     assert is_shared_in(graph_of(bundle, "trt10", decisions, tmp_path)) == is_shared
+
+
+@pytest.mark.parametrize(
+    ("decisions", "has_bytes"),
+    [
+        (dict.fromkeys(LAYERS, Int8()), True),
+        (dict.fromkeys(LAYERS, Int4(128)) | {LAYERS[4]: Int8()}, True),
+        (dict.fromkeys(LAYERS, Int4(128)) | {"head": Int8()}, False),
+        (dict.fromkeys(LAYERS, Int8(0.05)) | {"head": Int8()}, False),
+        ({"head": Int8()}, False),
+    ],
+)
+def test_bytes_of_a_layer_that_are_multiplied_with_floats_are_seen(
+    bundle: Bundle, decisions: dict[str, Decision], has_bytes: bool, tmp_path: Path
+) -> None:
+    graph = graph_of(bundle, "trt10", decisions, tmp_path)
+    assert has_byte_layers(onnx_file_from_path(graph, graph.name)) == has_bytes
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_8_bit_weights_of_layers_are_unpacked_where_they_are_multiplied_in_both_profiles(
+    bundle: Bundle, rtx: None, dialect: Dialect, tmp_path: Path
+) -> None:
+    """And not by a kernel of their own, whose floats would take more memory than an fp16 model's weights."""
+    graph = graph_of(bundle, dialect, dict.fromkeys((*LAYERS, "head"), Int8()), tmp_path)
+    entry, products = bundle.graph("decoder", dialect), []
+    for is_open in (True, False):
+        (engine,) = engines_from_graph(entry, Serving(CONTEXT, logit_rows=2), True, is_open)
+        plan = tmp_path / f"{is_open}.plan"
+        request = BuildRequest("decoder", "tensorrt-rtx", str(graph), str(plan), engine.profiles)
+        report = build_engine(request)
+        products.append(
+            [each.products_by_types() for each in report_from_plan(plan, report.products).profiles]
+        )
+    assert [set(each or ()) for each in products[0]] == [{"half x int8"}] * 2, products
+    assert "half x half" in (products[1][1] or {}), (
+        "the library learnt it: the second row is not needed any more"
+    )
 
 
 def test_a_cache_of_bytes_is_no_8_bit_product(tmp_path: Path) -> None:

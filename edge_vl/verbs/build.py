@@ -1,0 +1,105 @@
+"""`edge-vl build`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.engines.shelf import Shelf, usual_folder
+from edge_runtime.errors import MachineFault
+from edge_vl.signals import Stopped
+from edge_vl.verbs.built import Verdict, json_from_made, json_from_verdicts, show_made, show_verdicts
+from edge_vl.verbs.folders import refuse_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_vl.terminal import Terminal
+    from export.engines.need import Room
+    from export.engines.workshop import Made, Order, Workshop
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    from export.engines.selection import dialect_for, place_here
+    from export.engines.serving import Serving
+    from export.engines.workshop import Workshop, orders_of
+
+    refuse_checkpoint(arguments.bundle)
+    place = place_here(arguments.engine)
+    bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
+    dialect = dialect_for(place, bundle.manifest.dialects)
+    context = bundle.manifest.max_context if arguments.max_context is None else arguments.max_context
+    orders = orders_of(bundle, dialect, place, Serving(context))
+    shelf = Shelf(arguments.engines or usual_folder(bundle.folder))
+    room = room_for(arguments.memory_mib)
+    verdicts = verdicts_on(orders, room, shelf, terminal)
+    if arguments.dry_run:
+        return told_verdicts(verdicts, room, arguments, terminal)
+    check_verdicts(verdicts)
+    shelf.make()
+    workshop = Workshop(bundle, shelf, room.free_mib, terminal.progress)
+    every = made_and_told(workshop, orders, arguments, terminal)
+    if arguments.json:
+        terminal.json(json_from_made(every, shelf))
+    return 0
+
+
+def room_for(memory_mib: int | None) -> Room:
+    from export.engines.need import Room, room_here
+
+    here = room_here()
+    return here if memory_mib is None else Room(memory_mib, here.contiguous_mib)
+
+
+def verdicts_on(orders: Sequence[Order], room: Room, shelf: Shelf, terminal: Terminal) -> list[Verdict]:
+    """An engine that is there needs nothing; to look takes hashing, so only what would not fit is looked for."""
+    from export.engines.need import shortage
+
+    def is_there(order: Order) -> bool:
+        return shelf.look(order.key, terminal.progress).receipt is not None
+
+    whys = [shortage(order.need, room) for order in orders]
+    return [
+        Verdict(order, "" if why and is_there(order) else why)
+        for order, why in zip(orders, whys, strict=True)
+    ]
+
+
+def told_verdicts(verdicts: Sequence[Verdict], room: Room, arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.json:
+        terminal.json(json_from_verdicts(verdicts, room))
+    else:
+        show_verdicts(verdicts, room, terminal)
+    return 1 if any(verdict.shortage for verdict in verdicts) else 0
+
+
+def check_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """EVL-BUILD-MEMORY before anything is built, where one engine cannot be."""
+    for verdict in verdicts:
+        if verdict.shortage:
+            what = f"{verdict.order.shape.name} cannot be built on this machine as it is"
+            fix = (
+                "close other programs, or quantise with `edge-vl calibrate`; "
+                "where the estimate is wrong, --memory-mib says what a build may take"
+            )
+            raise MachineFault("EVL-BUILD-MEMORY", what, verdict.shortage, fix)
+
+
+def made_and_told(
+    workshop: Workshop, orders: list[Order], arguments: Namespace, terminal: Terminal
+) -> list[Made]:
+    """Whoever stops the work is told what of it is there."""
+    every: list[Made] = []
+    try:
+        for made in workshop.made(orders):
+            every.append(made)
+            if not arguments.json:
+                show_made(made, workshop.shelf, terminal)
+    except BaseException as fault:
+        stopped = terminal.signals.stop_behind(fault)
+        if stopped is None or not every:
+            raise
+        kept = f"the same command goes on: {len(every)} of {len(orders)} engines are there"
+        raise Stopped(stopped.number, kept) from fault
+    return every

@@ -1,0 +1,141 @@
+"""Every engine of a bundle, built one after the other onto a shelf; what is there already and whole is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
+from edge_runtime.digest import sha256_by_path
+from edge_runtime.engines.key import EngineKey, digest_of_graph
+from edge_runtime.engines.place import Place
+from edge_runtime.engines.receipt import Contents, Cost, Receipt, write_receipt
+from edge_runtime.engines.shelf import Shelf
+from edge_runtime.manifest import GraphEntry
+from edge_runtime.progress import Progress
+from edge_runtime.publish import check_free_space, staged_folder, sweep_leftovers
+from edge_runtime.version import VERSION
+from export.engines.compilation import Compiled, attention_layers, compiled_engine, engine_shapes
+from export.engines.compiler import build_engine
+from export.engines.need import MIB, Need, need_of
+from export.engines.request import BuildReport, BuildRequest
+from export.engines.serving import EngineShape, Serving, check_serving
+
+FLAGS = "strongly typed, detailed"  # what every engine is built with; another way to build is another text
+SPARE = 1.1  # of the weights' size: kernels beside them
+
+
+@dataclass(frozen=True)
+class Order:
+    """One engine that a bundle asks for, and what building it will take."""
+
+    entry: GraphEntry
+    shape: EngineShape
+    key: EngineKey
+    need: Need
+
+
+@dataclass(frozen=True)
+class Made:
+    """`fault` is what was wrong with the one that lay there before, "" where none did."""
+
+    receipt: Receipt
+    is_new: bool
+    fault: str = ""
+
+
+Build = Callable[[BuildRequest, int | None], BuildReport]
+
+
+def orders_of(bundle: Bundle, dialect: Dialect, place: Place, serving: Serving) -> list[Order]:
+    """EVL-BUNDLE-DIALECT and EVL-CONTEXT-LIMIT where the bundle has not what is asked for."""
+    check_serving(serving, bundle.manifest.max_context)
+    bundle.graph("decoder", dialect)  # there is one in every dialect that the bundle has
+    return [
+        Order(entry, shape, key_of(bundle, entry, shape, place), need_of(bundle.onnx_file(entry)))
+        for entry in bundle.manifest.graphs
+        if entry.dialect == dialect
+        for shape in engine_shapes(bundle, entry, serving)
+    ]
+
+
+def key_of(bundle: Bundle, entry: GraphEntry, shape: EngineShape, place: Place) -> EngineKey:
+    shapes = "; ".join(
+        f"{profile.name}: " + ", ".join(f"{name} {sizes}" for name, sizes in sorted(profile.inputs.items()))
+        for profile in shape.profiles
+    )
+    graph = digest_of_graph(bundle, entry)
+    return EngineKey(shape.name, entry.role, entry.dialect, graph, shapes, FLAGS, place)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where engines are made: of one bundle, onto one shelf, each in no more memory than `limit_mib`."""
+
+    bundle: Bundle
+    shelf: Shelf
+    limit_mib: int
+    progress: Progress
+    build: Build = build_engine
+
+    def made(self, orders: list[Order]) -> Iterator[Made]:
+        """In their order, as soon as each is there. One that another process makes is waited for."""
+        total = sum(order.need.plan_mib for order in orders) * MIB
+        done = 0
+        for order in orders:
+            self.progress(f"building {order.shape.name}", done, total)
+            # Bytes are told by the first word.
+            label = f"building {order.shape.name} in another process"
+            yield self._made(order, partial(self.progress, label, done, total))
+            done += order.need.plan_mib * MIB
+        self.progress("building", total, total)
+
+    def _made(self, order: Order, waiting: Callable[[], None]) -> Made:
+        with self.shelf.locked(order.key, waiting):
+            sweep_leftovers(self.shelf.path(order.key))  # a kill may have left them beside a whole engine
+            found = self.shelf.look(order.key)
+            if found.receipt is not None:
+                return Made(found.receipt, is_new=False)
+            if found.fault:
+                self.shelf.remove(order.key)
+            return Made(self._built(order), is_new=True, fault=found.fault)
+
+    def _built(self, order: Order) -> Receipt:
+        check_free_space(self.shelf.folder, round(SPARE * order.need.plan_mib * MIB))
+        with staged_folder(self.shelf.path(order.key)) as folder:
+            engine = order.key.place.engine
+            compiled = compiled_engine(self.bundle, order.entry, engine, order.shape, folder, self._limited)
+            receipt = receipt_from(compiled, order, self.bundle, folder)
+            write_receipt(folder, receipt)
+        return receipt
+
+    def _limited(self, request: BuildRequest) -> BuildReport:
+        return self.build(request, self.limit_mib)
+
+
+def receipt_from(compiled: Compiled, order: Order, bundle: Bundle, folder: Path) -> Receipt:
+    report, profiles = compiled.build, compiled.found.reports[0].profiles
+    plan = Path(report.plan)
+    (digest,) = sha256_by_path(folder, {plan.name: report.plan_bytes}).values()
+    contents = Contents(
+        attention_layers(compiled.role, bundle.spec),
+        tuple(each.fused_attention() for each in profiles),
+        tuple(each.constant_bytes for each in profiles),
+        tuple(each.activation_bytes for each in profiles),
+    )
+    seconds = round(report.parse_seconds + report.build_seconds, 2)
+    cost = Cost(seconds, round(report.peak_held_mib, 1), round(report.peak_resident_mib, 1))
+    return Receipt(
+        order.key,
+        order.entry.precision,
+        plan.name,
+        report.plan_bytes,
+        digest,
+        contents,
+        cost,
+        VERSION,
+        report.warnings,
+    )
