@@ -53,12 +53,14 @@ PLANS = (
     Plan("stage2", 900, 8, 1e-3, 100),
     Plan("stage3", 6000, 6, 1e-3, 250),
     Plan("scenes", 7000, 6, 1e-3, 250),
+    Plan("again", 6000, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),
     "stage2": ("siglip", "sam", "text", "stage1"),
     "stage3": ("siglip", "sam", "text", "stage1", "stage2"),
     "scenes": ("siglip", "sam", "text", "stage1", "stage2", "stage3"),
+    "again": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes"),
 }
 LEARNS: dict[str, tuple[Role, ...]] = {
     "siglip": ("vision_low",),
@@ -68,6 +70,7 @@ LEARNS: dict[str, tuple[Role, ...]] = {
     "stage2": ("adaptor", "embed", "decoder"),
     "stage3": ("vision_low", "adaptor", "embed", "decoder"),
     "scenes": ("vision_low", "adaptor", "embed", "decoder"),
+    "again": ("vision_low", "adaptor", "embed", "decoder"),
 }
 HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(

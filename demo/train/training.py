@@ -155,6 +155,15 @@ class Trainer:
                 most=16,
                 first=1_000_000,
             ),
+            # The same once more, with other pictures and as many lessons to the end.
+            "again": Diet(
+                Mixture(STAGE3_LANGUAGE, 0),
+                Mixture(0.3, 0),
+                lessons=Lessons(print_share=0.1, drill_share=0.4, located_share=0.45, most_rows=7),
+                makers=SHAPES_MOSTLY,
+                most=16,
+                first=2_000_000,
+            ),
         }
         return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diets[stage])
 
