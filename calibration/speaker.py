@@ -43,10 +43,10 @@ class Speaker:
         prompt = self.prompt(sample)
         limit = min(TOKENS, self.context - len(prompt))
         sequence = self.sequence(len(prompt) + limit)
-        logits, _ = sequence.prefill(prompt)
+        logits = sequence.prefill(prompt)[0].logits[0, 0]
         ids, rows = [int(logits.argmax())], [logits]
         while len(ids) < limit and ids[-1] != self.spec.prompt.eos_id:
-            logits = sequence.append(ids[-1])
+            logits = sequence.append(ids[-1]).logits[0, 0]
             ids.append(int(logits.argmax()))
             rows.append(logits)
         return ids, np.stack(rows)
@@ -55,8 +55,8 @@ class Speaker:
         """The logits at the places of `ids`, whatever they would have chosen there."""
         prompt = self.prompt(sample)
         sequence = self.sequence(len(prompt) + len(ids))
-        logits, _ = sequence.prefill(prompt)
-        return np.stack([logits, *(sequence.append(token) for token in ids[:-1])])
+        logits = sequence.prefill(prompt)[0].logits[0, 0]
+        return np.stack([logits, *(sequence.append(token).logits[0, 0] for token in ids[:-1])])
 
     def rows(self, sample: Sample, ids: Ids) -> npt.NDArray[np.generic]:
         """What the decoder reads of a sample and of its answer, (1, S, D)."""

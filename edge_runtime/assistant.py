@@ -151,9 +151,9 @@ class Assistant:
         with self._working() as parts, stopwatch.time("prefill"):
             self._owner, sequence = owner, parts.sequence
             rows, digests = [image.rows for image in images], [image.digest for image in images]
-            logits, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
+            scores, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
         rng = rng_from_seed(request.sampling.seed)
-        tokens = generate(sequence, logits, prompt.ids, request.sampling, rng, self.spec.prompt.eos_id, limit)
+        tokens = generate(sequence, scores, prompt.ids, request.sampling, rng, self.spec.prompt.eos_id, limit)
         ids: list[int] = []
         pieces: list[str] = []
         while not text.is_stopped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ HOTTEST = 2.0
 NONFINITE_CODE = "EVL-LOGITS-NONFINITE"
 PENALTY_LIMITS = (0.01, 100.0)  # beyond these float32 logits overflow
 LARGEST = np.finfo(np.float32).max
+NOTHING_SEEN = np.empty(0, dtype=np.int64)
 GREEDY_BELOW = 1e-6  # a positive temperature this low leaves one token float32 can tell apart
 
 
@@ -87,6 +88,16 @@ def next_id(logits: Logits, seen_ids: Ids, sampling: Sampling, rng: np.random.Ge
     ids, weights = candidates_from_logits(logits, seen_ids, sampling)
     place = draw(weights, rng.random())
     return place if ids is None else int(ids[place])
+
+
+def id_among(ids: Ids, logits: Logits, sampling: Sampling, rng: np.random.Generator) -> int:
+    """As `next_id` of all logits, told only of those that can be drawn, in the order of their ids, and without a
+    penalty."""
+    if sampling.is_greedy:
+        return int(ids[np.argmax(logits)])
+    kept, weights = candidates_from_logits(logits, NOTHING_SEEN, replace(sampling, top_k=0))
+    place = draw(weights, rng.random())
+    return int(ids[place if kept is None else kept[place]])
 
 
 def candidates_from_logits(logits: Logits, seen_ids: Ids, sampling: Sampling) -> Candidates:

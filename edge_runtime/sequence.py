@@ -6,10 +6,11 @@ from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from edge_runtime.backends.backend import Array, DecoderGraph, Floats
+from edge_runtime.backends.backend import Array, DecoderGraph
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import common_prefix
-from edge_runtime.sampling import Sampling, next_id
+from edge_runtime.sampling import Sampling
+from edge_runtime.scores import Scores
 from edge_runtime.table import Table
 
 CHUNK_TOKENS = 512  # bounds the activations of a long prompt
@@ -33,49 +34,49 @@ class KVSequence:
     def capacity(self) -> int:
         return self.decoder.capacity
 
-    def prefill(self, prompt: EmbeddedPrompt) -> tuple[Floats, int]:
-        """Logits (V,) after the prompt, and how many of its tokens were in the cache already."""
+    def prefill(self, prompt: EmbeddedPrompt) -> tuple[Scores, int]:
+        """What may follow the prompt, and how many of its tokens were in the cache already."""
         assert 0 < len(prompt) <= self.capacity, "the caller checks that a prompt fits"
         # The last token is always fed again: its logits are what the caller wants.
         cached = min(common_prefix(self.keys, prompt.keys), len(prompt) - 1)
         del self.keys[cached:]
-        logits = np.empty(0, dtype=np.float32)
+        scores: Scores | None = None
         for start in range(cached, len(prompt), self.chunk_tokens):
             stop = min(start + self.chunk_tokens, len(prompt))
-            logits = self._feed(prompt.rows(start, stop))
+            scores = self._feed(prompt.rows(start, stop))
             self.keys.extend(prompt.keys[start:stop])
-        return logits, cached
+        assert scores is not None, "the last token is always fed"
+        return scores, cached
 
-    def append(self, token_id: int) -> Floats:
-        """Logits (V,) after one more token."""
-        logits = self._feed(self.table[token_id][None, None])
+    def append(self, token_id: int) -> Scores:
+        """What may follow one more token."""
+        scores = self._feed(self.table[token_id][None, None])
         self.keys.append(token_id)
-        return logits
+        return scores
 
-    def _feed(self, rows: Array) -> Floats:
+    def _feed(self, rows: Array) -> Scores:
         start = np.array([len(self.keys)], dtype=np.int64)
         last = np.array([[rows.shape[1] - 1]], dtype=np.int64)
-        logits: Floats = self.decoder.step(rows, start, last)[0, 0]
-        return logits
+        return self.decoder.step(rows, start, last)
 
 
 def generate(
     sequence: KVSequence,
-    logits: Floats,
+    scores: Scores,
     seen_ids: tuple[int, ...],
     sampling: Sampling,
     rng: np.random.Generator,
     eos: int,
     limit: int,
 ) -> Iterator[int]:
-    """At most `limit` ids that follow `logits`; the end token is left out and costs no step."""
+    """At most `limit` ids that follow; `scores` are of the first. The end token is left out and costs no step."""
     seen = np.empty(len(seen_ids) + limit, dtype=np.int64)
     seen[: len(seen_ids)] = seen_ids
     for count in range(limit):
-        token = next_id(logits, seen[: len(seen_ids) + count], sampling, rng)
+        token = scores.next_id(seen[: len(seen_ids) + count], sampling, rng)
         if token == eos:
             return
         seen[len(seen_ids) + count] = token
         yield token
         if count + 1 < limit:
-            logits = sequence.append(token)
+            scores = sequence.append(token)

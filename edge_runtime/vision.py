@@ -11,9 +11,10 @@ from PIL import Image
 
 from edge_runtime.backends.backend import Array, Backend
 from edge_runtime.preprocess import pixels_from_picture
-from edge_runtime.spec import ModelSpec
+from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.stopwatch import Stopwatch
 
+TOWERS: dict[str, Role] = {"high": "vision_high", "low": "vision_low"}
 REMEMBERED = 8  # pictures; one is 4.5 MiB of fp16 rows for the 7B model
 
 
@@ -53,12 +54,12 @@ class VisionEncoder:
     def _rows(self, picture: Image.Image, stopwatch: Stopwatch) -> Array:
         with stopwatch.time("preprocess"):
             pixels = pixels_from_picture(picture, self.spec.preprocess)
-        features: dict[str, Array] = {}
         with stopwatch.time("vision"):
-            if pixels.high is not None:
-                feeds = {"pixels": pixels.high[None]}
-                features["high"] = self._graphs["vision_high"].run(feeds)["features"]
-            feeds = {"pixels": pixels.low[None]}
-            features["low"] = self._graphs["vision_low"].run(feeds)["features"]
-            rows: Array = self._graphs["adaptor"].run(features)["embeds"][0]
+            feeds = {"low": pixels.low} if pixels.high is None else {"high": pixels.high, "low": pixels.low}
+            # Both towers are begun before either is waited for: an engine may run them side by side.
+            running = {
+                side: self._graphs[TOWERS[side]].launch({"pixels": fed[None]}) for side, fed in feeds.items()
+            }
+            features = {side: finished()["features"] for side, finished in running.items()}
+            rows: Array = self._graphs["adaptor"].launch(features)()["embeds"][0]
         return rows

@@ -155,7 +155,7 @@ class Comparison:
         for start, stop in ((0, cut), (cut, length)):
             rows = np.arange(stop - start, dtype=np.int64)[None]
             piece = embeds[:, start:stop].numpy()
-            found.append(decoder.step(piece, np.array([start], dtype=np.int64), rows))
+            found.append(decoder.step(piece, np.array([start], dtype=np.int64), rows).logits)
         wanted = self._kept("decoder", (), lambda: self.reference.logits(embeds))
         return self._compared("decoder", dialect, found, [wanted[:, :cut], wanted[:, cut:]])
 
@@ -209,9 +209,9 @@ class Comparison:
         images = [] if image is None else [image[0].numpy().astype(table.dtype)]
         embedded = EmbeddedPrompt(prompt, table, images, [b"parity"] * len(images))
         sequence = KVSequence(decoder, table)
-        logits, _ = sequence.prefill(embedded)
+        scores, _ = sequence.prefill(embedded)
         eos = self.spec.prompt.eos_id
-        return generate(sequence, logits, prompt.ids, Sampling(), rng_from_seed(0), eos, limit)
+        return generate(sequence, scores, prompt.ids, Sampling(), rng_from_seed(0), eos, limit)
 
     def _prompt(self, image: Tensor | None) -> PromptTokens:
         images = () if image is None else (ImageRef(b"parity"),)

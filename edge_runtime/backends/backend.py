@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.dialects import Dialect
+from edge_runtime.scores import Scores
 from edge_runtime.spec import Role
 
 Array = npt.NDArray[np.generic]
@@ -21,6 +22,9 @@ class Graph(Protocol):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
 
+    def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
+        """Begins; the outputs are there when what it returns is called, before the graph is launched again."""
+
 
 class DecoderGraph(Protocol):
     """The decoder and its cache, (batch, kv_heads, capacity, head_dim) per layer, updated in place."""
@@ -31,8 +35,8 @@ class DecoderGraph(Protocol):
     @property
     def capacity(self) -> int: ...
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
-        """embeds (B, S, D) take cache rows from write_index (B) on; logits (B, K, V) of rows logit_index (B, K)."""
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
+        """embeds (B, S, D) take cache rows from write_index (B) on; scores of rows logit_index (B, K)."""
 
 
 class Backend(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import GraphEntry
+from edge_runtime.scores import Scores
 from edge_runtime.spec import DecoderSpec, Role
 
 PROVIDERS = ["CPUExecutionProvider"]
@@ -103,6 +104,10 @@ class OrtGraph:
         with named_faults(self._entry.role):
             return dict(zip(names, self._session.run(names, cast), strict=True))
 
+    def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
+        found = self.run(feeds)
+        return lambda: found
+
 
 class OrtDecoder:
     """Past and present are bound to one buffer per layer and kind, so a step of the `ort` dialect copies no cache.
@@ -131,17 +136,17 @@ class OrtDecoder:
         self._whole = self._binding(slice(None))
         self._rows = [self._binding(slice(row, row + 1)) for row in range(batch)] if batch > 1 else []
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         rows, steps = embeds.shape[:2]
         assert rows == self.batch and logit_index.shape[0] == rows, "a step feeds every row"
         assert int(write_index.max()) + steps <= self.capacity, "a step may not leave the cache"
         if rows == 1 or steps == 1 or self._has_free_chunks or not write_index.any():
-            return self._run(self._whole, embeds, write_index, logit_index)
+            return Scores.of(self._run(self._whole, embeds, write_index, logit_index))
         parts = [
             self._run(binding, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1])
             for row, binding in enumerate(self._rows)
         ]
-        return np.concatenate(parts)
+        return Scores.of(np.concatenate(parts))
 
     def _binding(self, rows: slice) -> Any:
         onnxruntime = imported_onnxruntime()

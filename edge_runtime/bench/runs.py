@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.backends.backend import Floats
 from edge_runtime.bench.subject import Subject
 from edge_runtime.bench.timed import TimedBackend
 from edge_runtime.embedding import EmbeddedPrompt
@@ -16,6 +15,7 @@ from edge_runtime.picture import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.prompt import ImageRef, PromptTokens, Turn
 from edge_runtime.sampling import Sampling, rng_from_seed
+from edge_runtime.scores import Scores
 from edge_runtime.sequence import KVSequence, generate
 from edge_runtime.stopwatch import STAGES, Stopwatch
 from edge_runtime.vision import VisionEncoder
@@ -75,9 +75,9 @@ def answer_run(
         prompt = chat_prompt(subject, text, digests)
     with watch.time("prefill"):
         embedded = EmbeddedPrompt(prompt, subject.table, [image.rows for image in images], digests)
-        logits, _ = sequence.prefill(embedded)
+        scores, _ = sequence.prefill(embedded)
     prefilled = clock()
-    decoded = decoded_after(sequence, logits, prompt, max_tokens, clock)
+    decoded = decoded_after(sequence, scores, prompt, max_tokens, clock)
     first_token_ms = 1000 * (prefilled - start) + decoded.first_ms
     stages = {stage: watch.timings_ms()[stage] for stage in FIRST_TOKEN_STAGES} | {"sample": decoded.first_ms}
     stages["other"] = max(first_token_ms - sum(stages.values()), 0.0)
@@ -95,11 +95,11 @@ def context_run(subject: Subject, context: int, steps: int, clock: Clock = time.
     prompt = text_prompt(subject, context)
     sequence = KVSequence(subject.decoder, subject.table)
     start = clock()
-    logits, _ = sequence.prefill(EmbeddedPrompt(prompt, subject.table, [], []))
+    scores, _ = sequence.prefill(EmbeddedPrompt(prompt, subject.table, [], []))
     prefill_ms = 1000 * (clock() - start)
     # A step back: the last rows are computed again one by one, so that a full cache can be measured too.
     del sequence.keys[context - steps :]
-    return ContextRun(prefill_ms, decoded_after(sequence, logits, prompt, steps + 1, clock))
+    return ContextRun(prefill_ms, decoded_after(sequence, scores, prompt, steps + 1, clock))
 
 
 def text_prompt(subject: Subject, length: int) -> PromptTokens:
@@ -110,10 +110,10 @@ def text_prompt(subject: Subject, length: int) -> PromptTokens:
 
 
 def decoded_after(
-    sequence: KVSequence, logits: Floats, prompt: PromptTokens, tokens: int, clock: Clock
+    sequence: KVSequence, scores: Scores, prompt: PromptTokens, tokens: int, clock: Clock
 ) -> Decoded:
     assert tokens > 1, "one token takes no step"
-    new = generate(sequence, logits, prompt.ids, Sampling(), rng_from_seed(0), NO_END, tokens)
+    new = generate(sequence, scores, prompt.ids, Sampling(), rng_from_seed(0), NO_END, tokens)
     times = [clock(), *(clock() for _ in new)]
     first_ms, *steps_ms = map(float, 1000 * np.diff(times))
     return Decoded(first_ms, tuple(steps_ms))

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.engines.library import Library, starting_error
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import memory_of_tree, peak_resident_mib
-from export.engines.library import Library, starting_error
 from export.engines.log import NOISE, BuildLog, is_about_memory, logger_for
 from export.engines.network import (
     NoMemoryError,

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_runtime.engines.library import opened_library
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import peak_resident_mib
 from edge_runtime.record import json_from_record, record_from_json
 from export.engines.builder import build_plan
 from export.engines.failures import memory_error
-from export.engines.library import opened_library
 from export.engines.network import NoMemoryError
 from export.engines.planfile import WriteRefusedError
 from export.engines.request import BuildRequest, Outcome, failure_from_error

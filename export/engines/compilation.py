@@ -8,11 +8,11 @@ from pathlib import Path
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines.driver import has_driver
 from edge_runtime.engines.place import EngineName
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.spec import ModelSpec, Role
 from export.engines.compiler import build_engine
-from export.engines.cuda import has_driver
 from export.engines.findings import Ask, Findings, findings_from
 from export.engines.inspection import report_from_device
 from export.engines.inspector import PlanReport, report_from_plan

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.child import child_environment
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import MemoryUse, memory_of_tree
 from edge_runtime.publish import staged_file
@@ -82,17 +83,12 @@ def ending_of_child(
     """
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment()
+        [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=child_environment()
     ) as process:
         try:
             return watched(process, json.dumps(json_from_record(request)).encode(), limit_mib)
         finally:
             process.kill()
-
-
-def environment() -> dict[str, str]:
-    places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100  ("" is the working folder)
-    return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 def watched(process: subprocess.Popen[bytes], question: bytes, limit_mib: int | None) -> Ending:

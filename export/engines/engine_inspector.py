@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.engines.library import Library
 from edge_runtime.errors import EdgeVLError, one_line
 from export.engines.engine_listing import EngineFacts, NamesOnlyError, profiles_from_engine
 from export.engines.inspector import PlanReport
-from export.engines.library import Library
 from export.engines.listing import ListingError
 from export.engines.log import BuildLog, logger_for
 from export.engines.planfile import opened_plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from edge_runtime.engines.library import Platform, this_platform
 from edge_runtime.errors import MachineFault, one_line
-from export.engines.library import Platform, this_platform
 from export.engines.log import is_about_device_memory, is_about_memory
 
 OF_THE_HOST = "close other programs, add swap, or export with a lower --max-context"

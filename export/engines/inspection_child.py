@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_runtime.engines.driver import has_cuda_device
+from edge_runtime.engines.library import Library, opened_library
 from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.record import record_from_json
 from export.engines.child import answer
-from export.engines.cuda import has_cuda_device
 from export.engines.engine_inspector import report_from_engine
 from export.engines.inspection import Inspection, InspectionRequest
-from export.engines.library import Library, opened_library
 from export.engines.request import failure_from_error
 
 

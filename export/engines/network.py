@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.engines.library import Library
 from edge_runtime.errors import EdgeVLError, one_line
-from export.engines.library import Library
 from export.engines.log import BuildLog, is_about_memory
 from export.engines.request import BuildRequest
 from export.engines.shapes import Profile

@@ -215,7 +215,7 @@ def decoded(bundle: Bundle, rows: Array, pieces: list[slice]) -> Array:
         places = np.array([piece.start, max(0, piece.start - 5)])
         count = piece.stop - piece.start
         fed = np.stack([row[place : place + count] for row, place in zip(rows, places, strict=True)])
-        found.append(decoder.step(fed, places, np.full((2, 1), count - 1)))
+        found.append(decoder.step(fed, places, np.full((2, 1), count - 1)).logits)
     return np.concatenate(found, axis=1).astype(np.float64)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array, Ints
 from edge_runtime.bench.machine import Machine, Versions
 from edge_runtime.bench.report import (
     AnswerTimes,
@@ -23,6 +23,7 @@ from edge_runtime.bench.subject import Subject
 from edge_runtime.dialects import Dialect
 from edge_runtime.memory import MemoryUse
 from edge_runtime.prompt import PromptFormat
+from edge_runtime.scores import Scores
 from edge_runtime.spec import Role
 from edge_runtime.tokenizer import Tokenizer
 from tests.edge_runtime.fake_backend import CONTEXT, FakeBackend, FakeGraph, ScriptedDecoder, fake_bundle
@@ -49,6 +50,10 @@ class SlowGraph:
         self.clock.now += self.seconds
         return self.graph.run(feeds)
 
+    def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
+        found = self.run(feeds)
+        return lambda: found
+
 
 @dataclass
 class SlowDecoder:
@@ -60,7 +65,7 @@ class SlowDecoder:
     def capacity(self) -> int:
         return self.decoder.capacity
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         self.clock.now += STEP_S + ROW_S * embeds.shape[1]
         return self.decoder.step(embeds, write_index, logit_index)
 

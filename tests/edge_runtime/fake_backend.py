@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edge_runtime.assistant import Assistant
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array, Ints
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import FileEntry, Manifest, TableEntry
+from edge_runtime.scores import Scores
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
 from tests.checkpoints import BOS_ID, EOS, EOS_ID, IMAGE, IMAGE_ID, write_tokenizer
@@ -67,6 +68,10 @@ class FakeGraph:
         mean = feeds["pixels"].mean(dtype=np.float64)
         return {"features": np.full((1, IMAGE_TOKENS, WIDTH), 1000 + round(mean, 2), dtype=np.float32)}
 
+    def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
+        found = self.run(feeds)
+        return lambda: found
+
 
 @dataclass
 class ScriptedDecoder:
@@ -78,7 +83,7 @@ class ScriptedDecoder:
     fed: list[tuple[int, list[float]]] = field(default_factory=list)  # (first cache row, first values)
     said: int = 0
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         values = embeds[0, :, 0].tolist()
         is_answer = self.said > 0 and values == [self.script[self.said - 1]]
         self.said = self.said if is_answer else 0
@@ -86,7 +91,7 @@ class ScriptedDecoder:
         logits = np.zeros((1, 1, VOCAB), dtype=np.float32)
         logits[0, 0, self.script[self.said]] = 1.0
         self.said += 1
-        return logits
+        return Scores.of(logits)
 
 
 @dataclass

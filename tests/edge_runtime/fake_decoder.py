@@ -9,6 +9,7 @@ import numpy as np
 from edge_runtime.backends.backend import Array, Floats, Ints
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import PromptTokens
+from edge_runtime.scores import Scores
 
 VOCAB = 97
 
@@ -29,7 +30,7 @@ class FakeDecoder:
     def steps(self) -> int:
         return len(self.fed)
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         assert embeds.shape[0] == self.batch == 1
         ids = embeds[0, :, 0].astype(np.int64)
         start = int(write_index[0])
@@ -43,7 +44,7 @@ class FakeDecoder:
         logits = np.zeros((1, logit_index.shape[1], VOCAB), dtype=np.float32)
         for place, row in enumerate(logit_index[0]):
             logits[0, place, next_token(self.cache[: start + int(row) + 1])] = 1.0
-        return logits
+        return Scores.of(logits)
 
 
 def next_token(held: Ints) -> int:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array, Ints
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
 from edge_runtime.sampling import Sampling
+from edge_runtime.scores import Scores
 from edge_runtime.stopwatch import STAGES
 from tests.checkpoints import BOS_ID, IMAGE_ID
 from tests.edge_runtime.fake_backend import CONTEXT, IMAGE_TOKENS, Room, fake_bundle, room_for
@@ -334,7 +335,7 @@ def test_a_second_thread_is_told_that_the_assistant_is_busy(
     room = room_for(bundle, "a dog")
     step, begun, done = room.backend.decoders[0].step, Event(), Event()
 
-    def slow_step(embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def slow_step(embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         begun.set()
         assert done.wait(10)
         return step(embeds, write_index, logit_index)

@@ -35,7 +35,7 @@ def fed(
     """Row r of IDS from starts[r] on; logits of every token."""
     ids = np.stack([row[start : start + steps] for row, start in zip(IDS[rows], starts, strict=True)])
     every: Ints = np.tile(np.arange(steps, dtype=np.int64), (len(starts), 1))
-    return decoder.step(np.asarray(bundle.embedding()[ids]), np.asarray(starts, dtype=np.int64), every)
+    return decoder.step(np.asarray(bundle.embedding()[ids]), np.asarray(starts, dtype=np.int64), every).logits
 
 
 def test_one_buffer_is_past_and_present_at_every_step(bundle: Bundle, backend: OrtBackend) -> None:
@@ -89,7 +89,7 @@ def test_only_the_wanted_rows_have_logits(bundle: Bundle, backend: OrtBackend) -
     every = fed(bundle, backend.decoder(1, CAPACITY), [0], 9, slice(1))
     embeds = np.asarray(bundle.embedding()[IDS[:1, :9]])
     wanted_rows = np.array([[8, 2]], dtype=np.int64)
-    found = backend.decoder(1, CAPACITY).step(embeds, np.zeros(1, dtype=np.int64), wanted_rows)
+    found = backend.decoder(1, CAPACITY).step(embeds, np.zeros(1, dtype=np.int64), wanted_rows).logits
     assert found.shape == (1, 2, bundle.spec.decoder.vocab)
     assert np.abs(found[0] - every[0, [8, 2]]).max() < 1e-5
 

@@ -8,6 +8,7 @@ import pytest
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.sampling import Sampling, rng_from_seed
+from edge_runtime.scores import Scores
 from edge_runtime.sequence import KVSequence, generate
 from tests.edge_runtime.fake_decoder import FakeDecoder, embedded, next_token, table
 
@@ -20,8 +21,8 @@ def sequence_on(decoder: FakeDecoder, chunk_tokens: int = 100) -> KVSequence:
 
 
 def answer(sequence: KVSequence, prompt: EmbeddedPrompt, limit: int = 6, eos: int = NEVER) -> list[int]:
-    logits, _ = sequence.prefill(prompt)
-    return list(generate(sequence, logits, prompt.prompt.ids, Sampling(), rng_from_seed(0), eos, limit))
+    scores, _ = sequence.prefill(prompt)
+    return list(generate(sequence, scores, prompt.prompt.ids, Sampling(), rng_from_seed(0), eos, limit))
 
 
 def expected(prompt: tuple[int, ...], limit: int = 6) -> list[int]:
@@ -57,8 +58,8 @@ def test_the_last_token_of_a_full_answer_is_not_fed() -> None:
 def test_an_answer_that_nobody_reads_on_is_not_computed() -> None:
     decoder = FakeDecoder()
     sequence = sequence_on(decoder)
-    logits, _ = sequence.prefill(embedded(*PROMPT))
-    tokens = generate(sequence, logits, PROMPT, Sampling(), rng_from_seed(0), NEVER, limit=9)
+    scores, _ = sequence.prefill(embedded(*PROMPT))
+    tokens = generate(sequence, scores, PROMPT, Sampling(), rng_from_seed(0), NEVER, limit=9)
     assert list(islice(tokens, 2)) == expected(PROMPT, 2)
     assert decoder.steps == 2
 
@@ -67,7 +68,15 @@ def test_the_repetition_penalty_sees_the_prompt_and_the_answer_so_far() -> None:
     sequence = sequence_on(FakeDecoder())
     logits = np.zeros(97, dtype=np.float32)
     logits[[10, 11, 12]] = 1.0, 0.9, 0.8
-    tokens = generate(sequence, logits, (10,), Sampling(repetition_penalty=2.0), rng_from_seed(0), NEVER, 1)
+    tokens = generate(
+        sequence,
+        Scores.of(logits[None, None]),
+        (10,),
+        Sampling(repetition_penalty=2.0),
+        rng_from_seed(0),
+        NEVER,
+        1,
+    )
     assert list(tokens) == [11]
 
 
@@ -83,10 +92,10 @@ def test_a_second_prompt_feeds_only_what_is_new() -> None:
     decoder = FakeDecoder()
     sequence = sequence_on(decoder)
     sequence.prefill(embedded(*PROMPT))
-    logits, cached = sequence.prefill(embedded(*PROMPT, 50, 51))
+    scores, cached = sequence.prefill(embedded(*PROMPT, 50, 51))
     assert cached == len(PROMPT)
     assert decoder.fed[-1] == (len(PROMPT), [50, 51])
-    assert int(logits.argmax()) == expected((*PROMPT, 50, 51), 1)[0]
+    assert int(scores.logits.argmax()) == expected((*PROMPT, 50, 51), 1)[0]
 
 
 def test_tokens_of_an_answer_are_reused_where_the_next_prompt_repeats_them() -> None:
@@ -94,18 +103,18 @@ def test_tokens_of_an_answer_are_reused_where_the_next_prompt_repeats_them() -> 
     sequence = sequence_on(decoder)
     found = answer(sequence, embedded(*PROMPT), limit=4)
     again = (*PROMPT, *found, 60)
-    logits, cached = sequence.prefill(embedded(*again))
+    scores, cached = sequence.prefill(embedded(*again))
     assert cached == len(PROMPT) + 3, "the last token of an answer was never fed"
-    assert int(logits.argmax()) == expected(again, 1)[0]
+    assert int(scores.logits.argmax()) == expected(again, 1)[0]
 
 
 def test_a_prompt_that_parts_early_overwrites_the_cache_from_there() -> None:
     sequence = sequence_on(FakeDecoder())
     answer(sequence, embedded(*PROMPT))
     other = (*PROMPT[:3], 40, 41, 42)
-    logits, cached = sequence.prefill(embedded(*other))
+    scores, cached = sequence.prefill(embedded(*other))
     assert cached == 3
-    assert int(logits.argmax()) == expected(other, 1)[0]
+    assert int(scores.logits.argmax()) == expected(other, 1)[0]
 
 
 def test_the_same_prompt_again_feeds_its_last_token_only() -> None:
@@ -115,15 +124,15 @@ def test_the_same_prompt_again_feeds_its_last_token_only() -> None:
     after, cached = sequence.prefill(embedded(*PROMPT))
     assert cached == len(PROMPT) - 1
     assert decoder.fed[-1] == (len(PROMPT) - 1, [PROMPT[-1]])
-    assert np.array_equal(before, after)
+    assert np.array_equal(before.logits, after.logits)
 
 
 def test_a_shorter_prompt_forgets_what_follows_it() -> None:
     sequence = sequence_on(FakeDecoder())
     sequence.prefill(embedded(*PROMPT))
-    logits, cached = sequence.prefill(embedded(*PROMPT[:4]))
+    scores, cached = sequence.prefill(embedded(*PROMPT[:4]))
     assert cached == 3
-    assert int(logits.argmax()) == expected(PROMPT[:4], 1)[0]
+    assert int(scores.logits.argmax()) == expected(PROMPT[:4], 1)[0]
 
 
 def image_prompt(question: tuple[int, ...], digest: bytes) -> EmbeddedPrompt:
@@ -174,8 +183,8 @@ def test_a_prompt_that_broke_down_does_not_leave_keys_of_the_one_before() -> Non
 def test_a_token_that_broke_down_is_fed_again() -> None:
     decoder = FakeDecoder(fails_at=3)
     sequence = sequence_on(decoder)
-    logits, _ = sequence.prefill(embedded(*PROMPT))
-    tokens = generate(sequence, logits, PROMPT, Sampling(), rng_from_seed(0), NEVER, limit=6)
+    scores, _ = sequence.prefill(embedded(*PROMPT))
+    tokens = generate(sequence, scores, PROMPT, Sampling(), rng_from_seed(0), NEVER, limit=6)
     with pytest.raises(MemoryError):
         list(tokens)
     assert len(sequence.keys) == len(PROMPT) + 1

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -9,11 +9,12 @@ from typing import cast
 import numpy as np
 import pytest
 
-from edge_runtime.backends.backend import Array, Floats, Graph, Ints
+from edge_runtime.backends.backend import Array, Graph, Ints
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.scores import Scores
 from edge_runtime.spec import Role
 from export.checkpoint import Checkpoint
 from export.comparison import parity_of, synthetic_pictures
@@ -62,6 +63,10 @@ class OffGraph:
             value.reshape(-1)[0] += np.abs(value).max() / 1000
         return found
 
+    def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
+        found = self.run(feeds)
+        return lambda: found
+
 
 class OffDecoder:
     """One logit of every step is a little off."""
@@ -72,10 +77,10 @@ class OffDecoder:
         self.decoder = backend.decoder(1, capacity)
         self.capacity = capacity
 
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
-        logits = self.decoder.step(embeds, write_index, logit_index)
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
+        logits = self.decoder.step(embeds, write_index, logit_index).logits
         logits[..., 0] += np.abs(logits).max() / 1000
-        return logits
+        return Scores.of(logits)
 
 
 class OffBackend:

@@ -51,7 +51,7 @@ def test_logits_in_fp16_are_those_of_transformers(subject: Subject, half: Opened
     decoder = half.backend.decoder(batch=1, capacity=CONTEXT)
     every = np.arange(len(prompt), dtype=np.int64)[None]
     rows = half.embedded(prompt, shown).rows(0, len(prompt))
-    found = decoder.step(rows, np.zeros(1, dtype=np.int64), every)[0]
+    found = decoder.step(rows, np.zeros(1, dtype=np.int64), every).logits[0]
     check_close("logits", found, subject.oracle.logits(prompt.ids, half.pixels(shown)), note)
 
 

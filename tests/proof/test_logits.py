@@ -46,7 +46,7 @@ def test_every_row_has_the_logits_of_transformers(
     decoder = opened.backend.decoder(batch=1, capacity=CONTEXT)
     every = np.arange(len(prompt), dtype=np.int64)[None]
     rows = opened.embedded(prompt, shown).rows(0, len(prompt))
-    found = decoder.step(rows, np.zeros(1, dtype=np.int64), every)[0]
+    found = decoder.step(rows, np.zeros(1, dtype=np.int64), every).logits[0]
     note("largest fp32 difference of logits, one piece", largest_difference(found, wanted))
     assert largest_difference(found, wanted) <= BAR
 
@@ -59,7 +59,8 @@ def test_a_prefill_in_chunks_ends_with_the_logits_of_transformers(
     wanted = subject.oracle.logits(prompt.ids, opened.pixels(shown))[-1]
     decoder = opened.backend.decoder(batch=1, capacity=CONTEXT)
     sequence = KVSequence(decoder, opened.bundle.embedding(), chunk_tokens)
-    found, cached = sequence.prefill(opened.embedded(prompt, shown))
+    scores, cached = sequence.prefill(opened.embedded(prompt, shown))
+    found = scores.logits[0, 0]
     note("largest fp32 difference of logits, chunks", largest_difference(found, wanted))
     assert cached == 0
     assert largest_difference(found, wanted) <= BAR
@@ -76,7 +77,8 @@ def test_a_prompt_that_shares_a_beginning_with_the_cache_has_the_logits_of_trans
         opened.backend.decoder(batch=1, capacity=CONTEXT), opened.bundle.embedding(), chunk_tokens=5
     )
     sequence.prefill(opened.embedded(first, shown))
-    found, cached = sequence.prefill(opened.embedded(second, shown))
+    scores, cached = sequence.prefill(opened.embedded(second, shown))
+    found = scores.logits[0, 0]
     wanted = subject.oracle.logits(second.ids, opened.pixels(shown))[-1]
     note("largest fp32 difference of logits, prefix reused", largest_difference(found, wanted))
     assert cached > opened.bundle.spec.image_tokens

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_runtime.engines.library import Library, version_from_text
 from edge_runtime.engines.place import EngineName
-from export.engines.library import Library, version_from_text
 from tests.export.engines.recorded import Double, check_call, real_module
 
 PLAN = b"ftrt and more"

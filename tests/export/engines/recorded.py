@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from export.engines.library import Library, version_from_text
+from edge_runtime.engines.library import Library, version_from_text
 
 REAL_MODULE = "tensorrt_rtx"
 SIGNATURE = re.compile(r"^(?:\d+\. )?\w+\(self: [\w.]+(?:, (.*))?\) -> (.+)$", re.MULTILINE)

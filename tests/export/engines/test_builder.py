@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.engines.library import Library
 from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.builder import build_plan
 from export.engines.compiler import build_engine
-from export.engines.library import Library
 from export.engines.log import BuildLog
 from export.engines.network import NoMemoryError, refusal_error
 from export.engines.planfile import write_plan

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.engines.library import Library
 from edge_runtime.errors import EdgeVLError
 from export.engines.builder import config_for
 from export.engines.engine_inspector import report_from_engine
 from export.engines.inspector import PlanReport
-from export.engines.library import Library
 from export.engines.request import BuildRequest
 from tests.export.engines.recorded import Device, Ports, inspector_text, layer, real_module
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.engines.library import Platform
 from edge_runtime.errors import EdgeVLError, MachineFault
 from export.engines.compiler import build_engine
 from export.engines.failures import memory_error
-from export.engines.library import Platform
 from export.engines.request import BuildRequest
 
 NANO, DESKTOP = Platform("aarch64", is_jetson=True), Platform("x86_64", is_jetson=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.engines.driver import has_cuda_device
 from edge_runtime.errors import EdgeVLError, MachineFault
-from export.engines.cuda import has_cuda_device
 from export.engines.inspection import Inspection, InspectionRequest, report_from_device
 from export.engines.inspection_child import inspection_of
 from export.engines.inspector import PlanReport

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.engines.gpu import CHILD, gpu_from_driver, gpu_here
 from edge_runtime.engines.place import Gpu
 from edge_runtime.errors import MachineFault
-from export.engines.gpu import CHILD, gpu_from_driver, gpu_here
 
 CALLS = (
     "cuInit",
@@ -29,7 +29,7 @@ TOLD = '{"name": "Orin", "architecture": "sm87", "driver": "12.6"}'
 NOISY = """
 import os
 from edge_runtime.engines.place import Gpu
-from export.engines import gpu
+from edge_runtime.engines import gpu
 
 def asked():
     print("driver: hello", flush=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.engines.library import MODULES, Platform, opened_library, version_from_text
 from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import EdgeVLError, MachineFault
-from export.engines.library import MODULES, Platform, opened_library, version_from_text
 
 DESKTOP = Platform("x86_64", is_jetson=False)
 SERVER = Platform("aarch64", is_jetson=False)

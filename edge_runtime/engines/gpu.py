@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_runtime.child import child_environment
+from edge_runtime.engines.driver import DRIVER, has_driver
 from edge_runtime.engines.place import Gpu
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.record import json_from_record, parsed_json, record_from_json
-from export.engines.compiler import environment
-from export.engines.cuda import DRIVER, has_driver
 
-CHILD = (sys.executable, "-m", "export.engines.gpu")
+CHILD = (sys.executable, "-m", "edge_runtime.engines.gpu")
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 NAME_BYTES = 256
 ASK_S = 60.0  # a driver that hangs is no driver
@@ -33,7 +33,12 @@ def gpu_here(
     with tempfile.TemporaryDirectory(prefix="edge-vl-gpu-") as folder:
         try:
             ended = subprocess.run(
-                command, capture_output=True, timeout=limit_s, cwd=folder, env=environment(), check=False
+                command,
+                capture_output=True,
+                timeout=limit_s,
+                cwd=folder,
+                env=child_environment(),
+                check=False,
             )
         except subprocess.TimeoutExpired as fault:
             raise silent_driver(f"it said nothing for {limit_s:.0f} seconds") from fault

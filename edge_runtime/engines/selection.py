@@ -6,10 +6,8 @@ from collections.abc import Callable, Collection
 from typing import Literal
 
 from edge_runtime.dialects import Dialect
-from edge_runtime.engines.place import EngineName, Gpu, Place
-from edge_runtime.errors import EdgeVLError
-from export.engines.gpu import gpu_here
-from export.engines.library import (
+from edge_runtime.engines.gpu import gpu_here
+from edge_runtime.engines.library import (
     Library,
     opened_library,
     remedy_for,
@@ -17,6 +15,8 @@ from export.engines.library import (
     this_platform,
     version_from_text,
 )
+from edge_runtime.engines.place import EngineName, Gpu, Place
+from edge_runtime.errors import EdgeVLError
 
 Wanted = Literal["auto", "tensorrt", "tensorrt-rtx"]
 # TensorRT reads the operators of `trt` from this version on; TensorRT-RTX always did.

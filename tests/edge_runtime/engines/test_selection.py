@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines import selection
+from edge_runtime.engines.library import Library, Platform, version_from_text
 from edge_runtime.engines.place import EngineName, Gpu, Place
+from edge_runtime.engines.selection import Wanted, dialect_for, place_here
 from edge_runtime.errors import EdgeVLError, MachineFault
-from export.engines import selection
-from export.engines.library import Library, Platform, version_from_text
-from export.engines.selection import Wanted, dialect_for, place_here
 
 ORIN = Gpu("Orin", "sm87", "12.6")
 DESKTOP = Platform("x86_64", is_jetson=False)

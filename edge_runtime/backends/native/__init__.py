@@ -1,0 +1,1 @@
+"""Engines that TensorRT built, opened and run."""

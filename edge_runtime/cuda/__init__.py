@@ -1,0 +1,1 @@
+"""The GPU through its own driver: memory, streams, recorded work."""
