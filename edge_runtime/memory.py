@@ -1,4 +1,4 @@
-"""How much memory a process and its children really hold: pages that could not be dropped and read again."""
+"""How much memory there is, and how much a process and its children really hold: pages that cannot be dropped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 FIELD = re.compile(rb"^(RssAnon|RssShmem|VmRSS):\s+(\d+) kB$", re.MULTILINE)
+MACHINE = re.compile(r"^(MemTotal|MemAvailable|CmaTotal):\s+(\d+) kB$", re.MULTILINE)
 PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 SAMPLE_SECONDS = 0.02
 
@@ -20,6 +21,12 @@ class MemoryUse:
 
     held_mib: float
     resident_mib: float
+
+
+def memory_kb(proc: Path = Path("/proc")) -> dict[str, int]:
+    """Of the machine, in the kernel's own words; `CmaTotal` is there where the kernel sets contiguous memory aside."""
+    text = (proc / "meminfo").read_text(encoding="ascii")
+    return {name: int(value) for name, value in MACHINE.findall(text)}
 
 
 def memory_of_tree(pid: int, proc: Path = Path("/proc")) -> MemoryUse:

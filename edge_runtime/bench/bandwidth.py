@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bench.machine import core_count, memory_kb
+from edge_runtime.bench.machine import core_count
+from edge_runtime.memory import memory_kb
 
 BLOCK_BYTES = 512 << 20  # larger than any cache
 AVAILABLE_SHARE = 8  # never more than this part of what is free

@@ -12,11 +12,11 @@ import numpy as np
 import PIL
 
 from edge_runtime.backends.ort import imported_onnxruntime
+from edge_runtime.memory import memory_kb
 from edge_runtime.spec import check, check_positive
 from edge_runtime.version import VERSION
 
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
-MEMORY_KB = re.compile(r"^(MemTotal|MemAvailable):\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,3 @@ def cpu_name(proc: Path) -> str:
 
 def core_count() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def memory_kb(proc: Path = Path("/proc")) -> dict[str, int]:
-    return {name: int(value) for name, value in MEMORY_KB.findall((proc / "meminfo").read_text())}

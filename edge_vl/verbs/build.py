@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
-    from export.engines.selection import dialect_for, place_here
+    from edge_runtime.engines.selection import dialect_for, place_here
     from export.engines.serving import Serving
     from export.engines.workshop import Workshop, orders_of
 

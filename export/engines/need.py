@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.onnxfile import OnnxFile
+from edge_runtime.memory import memory_kb
+from edge_runtime.onnxfile import OnnxFile, Tensor
 
 MIB = 1 << 20
-MEMINFO = Path("/proc/meminfo")
-LINE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")  # of a container, seen from inside
-# Measured on full-size models with TensorRT-RTX 1.7 (docs/engines, docs/calibration): the compiler holds its floats
-# about twice, and integers as if they were half-precision floats twice; 250 MiB are the library itself.
-LIBRARY_MIB, COPIES, HALF_BYTES = 250, 2.1, 2
-INTEGERS = frozenset(("int4", "uint4", "int8", "uint8"))
+# Measured on full-size models with TensorRT-RTX 1.7 (docs/engines, docs/calibration): 250 MiB are the library itself,
+# floats are held about twice; an 8-bit weight takes up to 2.1 bytes in all and a 4-bit one 1.7. To integers a fifth
+# is added: the peaks of engines with the same ones differ by a tenth.
+LIBRARY_MIB, COPIES = 250, 2.1
+INTEGER_BYTES = {"int4": 1.0, "uint4": 1.0, "int8": 1.2, "uint8": 1.2}  # an element, in each copy
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,14 @@ class Room:
 
 def need_of(graph: OnnxFile) -> Need:
     sizes = [tensor.nbytes for tensor in graph.tensors]
-    held = sum(
-        HALF_BYTES * count(tensor.dims) if tensor.dtype in INTEGERS else tensor.nbytes
-        for tensor in graph.tensors
-    )
-    return Need(
-        round(LIBRARY_MIB + COPIES * held / MIB), -(-sum(sizes) // MIB), -(-max(sizes, default=0) // MIB)
-    )
+    held = COPIES * sum(held_bytes(tensor) for tensor in graph.tensors)
+    return Need(round(LIBRARY_MIB + held / MIB), -(-sum(sizes) // MIB), -(-max(sizes, default=0) // MIB))
 
 
-def count(dims: tuple[int, ...]) -> int:
-    found = 1
-    for dim in dims:
-        found *= dim
-    return found
+def held_bytes(tensor: Tensor) -> float:
+    """By one copy of it."""
+    each = INTEGER_BYTES.get(tensor.dtype)
+    return tensor.nbytes if each is None else each * math.prod(tensor.dims)
 
 
 def shortage(need: Need, room: Room) -> str:
@@ -65,11 +60,10 @@ def shortage(need: Need, room: Room) -> str:
     return ""
 
 
-def room_here(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> Room:
-    fields = {name: int(kib) >> 10 for name, kib in LINE.findall(meminfo.read_text(encoding="ascii"))}
-    free = [fields["MemAvailable"], *left_in_container(cgroup)]
-    cma = fields.get("CmaTotal", 0)
-    return Room(min(free), cma or None)
+def room_here(proc: Path = PROC, cgroup: Path = CGROUP) -> Room:
+    memory = memory_kb(proc)
+    free = [memory["MemAvailable"] >> 10, *left_in_container(cgroup)]
+    return Room(min(free), memory.get("CmaTotal", 0) >> 10 or None)
 
 
 def left_in_container(cgroup: Path) -> list[int]:

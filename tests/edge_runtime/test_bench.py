@@ -10,7 +10,7 @@ import pytest
 
 from edge_runtime.bench import bandwidth
 from edge_runtime.bench.bandwidth import block_bytes_here, read_speeds_gb_per_s
-from edge_runtime.bench.machine import core_count, cpu_name, machine_here, memory_kb
+from edge_runtime.bench.machine import core_count, cpu_name, machine_here
 from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.runs import AnswerRun, ContextRun, Decoded, answer_run, chat_prompt, context_run
 from edge_runtime.bench.sample import SIZE, sample_jpeg
@@ -19,6 +19,7 @@ from edge_runtime.bench.subject import LoadRun
 from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import Traffic, kv_bytes_per_position, weight_bytes_of
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.memory import memory_kb
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.picture import PictureLimits, picture_from_bytes
 from edge_runtime.prompt import PromptTokens

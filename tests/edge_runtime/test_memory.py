@@ -1,4 +1,4 @@
-"""Memory as the kernel tells it: of a whole tree of processes, and of this one."""
+"""Memory as the kernel tells it: of the machine, of a whole tree of processes, and of this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import memory
-from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
+from edge_runtime.memory import MemoryUse, MemoryWatch, memory_kb, memory_of_tree
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -30,6 +30,20 @@ def write_process(proc: Path, pid: int, anon_kb: int, shared_kb: int, rss_kb: in
         f"RssAnon:\t {anon_kb} kB\nRssFile:\t 777 kB\nRssShmem:\t {shared_kb} kB\n"
     )
     (proc / str(pid) / "status").write_text(status)
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ("", {}),
+        ("CmaTotal:         262144 kB\nCmaFree:          131072 kB\n", {"CmaTotal": 262144}),
+        ("CmaTotal:              0 kB\n", {"CmaTotal": 0}),
+    ],
+)
+def test_a_machine_has_what_its_kernel_tells(tmp_path: Path, more: str, found: dict[str, int]) -> None:
+    lines = "MemTotal:        7802036 kB\nMemFree:  9 kB\nMemAvailable:    5120000 kB\nHugePages_Total:   0\n"
+    (tmp_path / "meminfo").write_text(lines + more)
+    assert memory_kb(tmp_path) == {"MemTotal": 7802036, "MemAvailable": 5120000, **found}
 
 
 def test_held_is_anonymous_and_shared_memory_and_resident_is_all(tmp_path: Path) -> None:

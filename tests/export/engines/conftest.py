@@ -1,4 +1,4 @@
-"""Engines that are really built, once a session, each by a process of its own."""
+"""Engines that are really built, once a session, each by a process of its own; and what a workshop begins with."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.bundle import Bundle
+from edge_runtime.engines.shelf import Shelf
 from export.engines.compiler import build_engine
 from export.engines.inspector import PlanReport, report_from_plan
 from export.engines.request import BuildReport, BuildRequest
 from export.engines.shapes import Profile
 from tests.export.engines import graphs
+from tests.export.engines.adders import write_adders
 
 Draw = Callable[[Path], Path]
 
@@ -65,3 +68,20 @@ def product(tmp_path: Path) -> BuildRequest:
     return BuildRequest(
         "decoder", "tensorrt-rtx", str(graph), str(tmp_path / "product.plan"), (graphs.rows(),)
     )
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine may have one, which would be asked what is in our plans."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_adders(tmp_path / "bundle")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    (tmp_path / "engines").mkdir()
+    return Shelf(tmp_path / "engines")

@@ -73,8 +73,7 @@ def test_without_a_driver_there_is_no_device() -> None:
     assert not has_cuda_device(load)
 
 
-def test_without_a_device_there_is_no_report(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # this machine may have one
+def test_without_a_device_there_is_no_report(workshop: Workshop, no_gpu: None) -> None:
     built = workshop.built("product", graphs.product, graphs.rows())
     assert report_from_device(built.path, "tensorrt-rtx") is None
 

@@ -19,27 +19,12 @@ from export.engines.compiler import build_engine
 from export.engines.request import BuildRequest
 from export.engines.serving import Serving
 from export.engines.workshop import Made, Workshop, orders_of
-from tests.export.engines.adders import ENGINES, engines_on, leftovers_in, write_adders
+from tests.export.engines.adders import ENGINES, engines_on, leftovers_in
 from tests.export.engines.smith import CONTEXT, LIMIT_MIB, PLACE, PLAN, Smith, made, orders
 
 WAIT_S = 30.0
 
-
-@pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine may have one, which would be asked what is in our plans."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return write_adders(tmp_path / "bundle")
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    (tmp_path / "engines").mkdir()
-    return Shelf(tmp_path / "engines")
+pytestmark = pytest.mark.usefixtures("no_gpu")
 
 
 # --- what is made

@@ -22,27 +22,12 @@ from edge_runtime.progress import silent
 from export.engines.compiler import build_engine
 from export.engines.request import BuildRequest
 from export.engines.workshop import Workshop
-from tests.export.engines.adders import ENGINES, engines_on, leftovers_in, seen_in, write_adders
+from tests.export.engines.adders import ENGINES, engines_on, leftovers_in, seen_in
 from tests.export.engines.smith import PLACE, PLAN, Smith, made, orders
 
 HUNGRY = "import sys, time; sys.stdin.buffer.read(); held = bytearray(300 << 20); time.sleep(60)"
 
-
-@pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine may have one, which would be asked what is in our plans."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return write_adders(tmp_path / "bundle")
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    (tmp_path / "engines").mkdir()
-    return Shelf(tmp_path / "engines")
+pytestmark = pytest.mark.usefixtures("no_gpu")
 
 
 # --- what is of no use
