@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the engine that works anywhere."""
+"""ONNX Runtime: on the CPU the engine that works anywhere, on a GPU the one beside TensorRT."""
 
 from __future__ import annotations
 
@@ -9,31 +9,51 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array
+from edge_runtime.backends.ort_decoder import OrtDecoder
+from edge_runtime.backends.ort_faults import named_faults
+from edge_runtime.backends.ort_library import FATAL as FATAL
+from edge_runtime.backends.ort_library import imported_onnxruntime as imported_onnxruntime
+from edge_runtime.backends.ort_library import onnxruntime_for, session_from_model
+from edge_runtime.backends.provider import CPU, Provider
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines.key import digest_of_graph
+from edge_runtime.engines.shelf import user_cache
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import GraphEntry
-from edge_runtime.scores import Scores
-from edge_runtime.spec import DecoderSpec, Role
+from edge_runtime.publish import named_setup_faults
+from edge_runtime.spec import Role
 
-PROVIDERS = ["CPUExecutionProvider"]
-FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
+PROVIDERS = [CPU.name]
+DIGITS = 16
 
 
 class OrtBackend:
     """Sessions are opened when first asked for and kept until `close`.
 
     The `ort` graphs are made for it; those of other dialects run too, slower, to be compared with them.
+    `engines` is where the TensorRT provider keeps what it builds; the user's cache unless said.
     """
 
-    name = "onnxruntime"
-
-    def __init__(self, bundle: Bundle, threads: int | None = None, dialect: Dialect = "ort") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        dialect: Dialect = "ort",
+        provider: Provider = CPU,
+        engines: Path | None = None,
+    ) -> None:
         self.bundle = bundle
         self.dialect = dialect
         self.threads = threads or len(os.sched_getaffinity(0))
+        self.provider = provider
+        self.engines = engines
         self._sessions: dict[Role, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return self.provider.engine
 
     def graph(self, role: Role) -> OrtGraph:
         return OrtGraph(self.session(role), self.bundle.graph(role, self.dialect))
@@ -41,52 +61,76 @@ class OrtBackend:
     def decoder(self, batch: int, capacity: int) -> OrtDecoder:
         spec = self.bundle.spec.decoder
         entry = self.bundle.graph("decoder", self.dialect)
-        return OrtDecoder(self.session("decoder"), entry, spec, batch, capacity)
+        check_cache(entry, self.provider)
+        session = self.session("decoder")
+        return OrtDecoder(session, entry, spec, batch, capacity, self.provider.device)
 
     def session(self, role: Role) -> Any:
         if role not in self._sessions:
             entry = self.bundle.graph(role, self.dialect)
+            provider = self._provider_for(entry)
             is_mapped = entry.precision == "fp32"
-            self._sessions[role] = session_from_file(self.bundle.path_of(entry), self.threads, is_mapped)
+            path = self.bundle.path_of(entry)
+            self._sessions[role] = session_from_file(path, self.threads, is_mapped, provider)
         return self._sessions[role]
 
     def close(self) -> None:
         self._sessions.clear()
 
+    def _provider_for(self, entry: GraphEntry) -> Provider:
+        provider = self.provider.for_decoder if entry.role == "decoder" else self.provider
+        if not provider.builds_engines:
+            return provider
+        # ONNX Runtime names an engine by its graph, not by its weights, and would take another bundle's for this one's.
+        digest = digest_of_graph(self.bundle, entry)[:DIGITS]
+        version = imported_onnxruntime().__version__
+        usual = self.engines or user_cache() / "edge-vl" / "onnxruntime"
+        folder = usual / f"{entry.role}-{digest}-{version}"
+        with named_setup_faults(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return provider.keeping(folder)
 
-def session_from_file(path: Path, threads: int, is_mapped: bool) -> Any:
+
+def check_cache(entry: GraphEntry, provider: Provider) -> None:
+    """EVL-ENGINE-PRECISION where the decoder's attention would run on the CPU, and its cache be copied there and back."""
+    dtype = next(port.dtype for port in entry.inputs if port.name == "past_key_values.0.key")
+    if provider.device == "cpu" or entry.dialect != "ort" or dtype != "float32":
+        return
+    raise EdgeVLError(
+        "EVL-ENGINE-PRECISION",
+        f"the bundle's decoder does not run on {provider.engine}",
+        "its cache is in fp32, and ONNX Runtime's attention takes fp16 on a GPU",
+        "export with --precision fp16, or use --engine onnxruntime",
+    )
+
+
+def session_from_file(path: Path, threads: int, is_mapped: bool, provider: Provider = CPU) -> Any:
     """`is_mapped` keeps weights in the file's own pages; without it products pack a copy of their weights."""
-    onnxruntime = imported_onnxruntime()
+    onnxruntime = onnxruntime_for(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = FATAL
     if is_mapped:
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS)
+        return session_from_model(onnxruntime, str(path), options, provider)
     except Exception as error:
+        where = "" if provider == CPU else f" on {provider.name}"
         raise MachineFault(
             "EVL-ENGINE-ORT",
-            f"ONNX Runtime {onnxruntime.__version__} cannot open {path.name}",
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {path.name}{where}",
             str(error),
-            "run `edge-vl verify` on the bundle; if it passes, report this line",
+            remedy_for(provider),
         ) from error
 
 
-def imported_onnxruntime() -> Any:
-    # Since 1.29 it reports to its maker, and leaves an identifier in the user's cache, unless this is set before
-    # it is imported. Nothing of ours touches the network unasked.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EdgeVLError(
-            "EVL-ENGINE-MISSING",
-            "ONNX Runtime is not installed",
-            str(error),
-            "pip install 'edge-vl[cpu]'",
-        ) from error
-    return onnxruntime
+def remedy_for(provider: Provider) -> str:
+    usual = "run `edge-vl verify` on the bundle; if it passes, report this line"
+    if provider == CPU:
+        return usual
+    kept = dict(provider.options).get("trt_engine_cache_path")
+    stale = f"delete {kept}, whose engines may be of another TensorRT; " if kept else ""
+    return f"{stale}use --engine onnxruntime to stay on the CPU; {usual}"
 
 
 class OrtGraph:
@@ -105,89 +149,6 @@ class OrtGraph:
             return dict(zip(names, self._session.run(names, cast), strict=True))
 
     def launch(self, feeds: Mapping[str, Array]) -> Callable[[], dict[str, Array]]:
-        found = self.run(feeds)
-        return lambda: found
-
-
-class OrtDecoder:
-    """Past and present are bound to one buffer per layer and kind, so a step of the `ort` dialect copies no cache.
-
-    A graph may say how long its cache is; then that is the capacity, whatever was asked for.
-    GroupQueryAttention, of the `ort` dialect, takes several rows only with one token each, or from an empty cache; other
-    chunks of several rows are fed row by row.
-    """
-
-    def __init__(self, session: Any, entry: GraphEntry, spec: DecoderSpec, batch: int, capacity: int) -> None:
-        length = next(port.shape[2] for port in entry.inputs if port.name == "past_key_values.0.key")
-        self.batch = batch
-        self.capacity = length if isinstance(length, int) else capacity
-        assert self.capacity >= capacity, "the graph's cache is shorter than what was asked for"
-        self._has_free_chunks = entry.dialect != "ort"
-        self._session = session
-        dtypes = {port.name: port.dtype for port in entry.inputs}
-        self._dtype = dtypes["inputs_embeds"]
-        shape = (batch, spec.kv_heads, self.capacity, spec.head_dim)
-        # Zeroed pages cost nothing until a token is written to them.
-        self._cache = [
-            (f"{layer}.{kind}", np.zeros(shape, dtype=dtypes["past_key_values.0.key"]))
-            for layer in range(spec.layers)
-            for kind in ("key", "value")
-        ]
-        self._whole = self._binding(slice(None))
-        self._rows = [self._binding(slice(row, row + 1)) for row in range(batch)] if batch > 1 else []
-
-    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
-        rows, steps = embeds.shape[:2]
-        assert rows == self.batch and logit_index.shape[0] == rows, "a step feeds every row"
-        assert int(write_index.max()) + steps <= self.capacity, "a step may not leave the cache"
-        if rows == 1 or steps == 1 or self._has_free_chunks or not write_index.any():
-            return Scores.of(self._run(self._whole, embeds, write_index, logit_index))
-        parts = [
-            self._run(binding, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1])
-            for row, binding in enumerate(self._rows)
-        ]
-        return Scores.of(np.concatenate(parts))
-
-    def _binding(self, rows: slice) -> Any:
-        onnxruntime = imported_onnxruntime()
-        binding = self._session.io_binding()
-        binding.bind_output("logits", "cpu")
-        for name, cache in self._cache:
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(cache[rows])
-            binding.bind_ortvalue_input(f"past_key_values.{name}", value)
-            binding.bind_ortvalue_output(f"present.{name}", value)
-        return binding
-
-    def _run(self, binding: Any, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
-        # The binding reads these arrays' memory, so they live until the run is over.
-        inputs = {
-            "inputs_embeds": np.ascontiguousarray(embeds, dtype=self._dtype),
-            "write_index": np.ascontiguousarray(write_index, dtype=np.int64),
-            "logit_index": np.ascontiguousarray(logit_index, dtype=np.int64),
-        }
-        for name, array in inputs.items():
-            binding.bind_cpu_input(name, array)
-        binding.bind_output("logits", "cpu")  # anew: a bound output keeps the shape of the run before
-        with named_faults("decoder"):
-            self._session.run_with_iobinding(binding)
-        logits: Floats = binding.get_outputs()[0].numpy().astype(np.float32)
-        return logits
-
-
-class named_faults:  # noqa: N801  (a context manager reads as a verb)
-    """What ONNX Runtime throws while running becomes a fault with the role's name."""
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
-            raise MachineFault(
-                "EVL-ENGINE-RUN",
-                f"ONNX Runtime stopped while running {self.role}",
-                str(error),
-                "lower --max-context if memory is short; otherwise report this line",
-            ) from error
+        """At once: ONNX Runtime's `run` ends when the outputs are there."""
+        outputs = self.run(feeds)
+        return lambda: outputs

@@ -32,7 +32,7 @@ class Rows:
         embeds = np.asarray(self.opened.bundle.embedding()[ids])
         every = np.tile(np.arange(steps, dtype=np.int64), (len(starts), 1))
         assert callable(decoder_step)
-        found: Floats = decoder_step(embeds, np.asarray(starts, dtype=np.int64), every)
+        found: Floats = decoder_step(embeds, np.asarray(starts, dtype=np.int64), every).logits
         return found
 
 

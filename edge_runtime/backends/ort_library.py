@@ -1,0 +1,64 @@
+"""ONNX Runtime itself, imported as we want it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import Any
+
+from edge_runtime.backends.provider import Provider
+from edge_runtime.errors import EdgeVLError
+
+FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
+
+
+def imported_onnxruntime() -> Any:
+    # Since 1.29 it reports to its maker, and leaves an identifier in the user's cache, unless this is set before
+    # it is imported. Nothing of ours touches the network unasked.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EdgeVLError(
+            "EVL-ENGINE-MISSING",
+            "ONNX Runtime is not installed",
+            str(error),
+            "pip install 'edge-vl[cpu]'",
+        ) from error
+    return onnxruntime
+
+
+def onnxruntime_for(provider: Provider) -> Any:
+    """With what the provider's device needs loaded, as far as it is found."""
+    onnxruntime = imported_onnxruntime()
+    has = onnxruntime.get_available_providers()
+    if provider.device == "cuda" and provider.name in has and hasattr(onnxruntime, "preload_dlls"):
+        # CUDA's libraries that pip installed are on no search path. What it misses it prints, and stdout is answers'.
+        with redirect_stdout(sys.stderr):
+            onnxruntime.preload_dlls()
+    return onnxruntime
+
+
+def session_from_model(
+    onnxruntime: Any, model: str | bytes, options: Any, provider: Provider, is_alone: bool = False
+) -> Any:
+    """A session on the provider or an exception: by itself ONNX Runtime would print, and go on with the CPU.
+
+    `is_alone` refuses what only the providers behind it could run.
+    """
+    if provider.name not in onnxruntime.get_available_providers():
+        raise FellBackError(f"this build of ONNX Runtime has no {provider.name}")
+    wanted = [provider] if is_alone else [provider, *provider.behind]
+    providers = [(each.name, dict(each.options)) for each in wanted]
+    if is_alone:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+    if provider.name not in session.get_providers():
+        has = ", ".join(session.get_providers())
+        raise FellBackError(f"{provider.name} was asked for, and the session has only {has}")
+    return session
+
+
+class FellBackError(Exception):
+    """ONNX Runtime would run without the provider that it was to use."""
