@@ -25,9 +25,10 @@ from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
+from edge_runtime.choice import ENGINES
 from edge_runtime.dialects import FloatPrecision
 from edge_runtime.errors import EdgeVLError, one_line
-from edge_runtime.loading import ENGINES, load
+from edge_runtime.loading import load
 from edge_runtime.manifest import MANIFEST_NAME, QUALITY_NAME
 from edge_runtime.progress import Progress, silent
 from edge_runtime.progress_line import ProgressLine

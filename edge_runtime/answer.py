@@ -30,6 +30,7 @@ class Answer:
     timings_ms: dict[str, float]
     tokens_per_s: float
     engine: str
+    engine_reason: str
     precision: dict[str, str]
     peak_rss_mib: float
 

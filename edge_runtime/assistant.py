@@ -53,7 +53,9 @@ class Assistant:
         backend: Backend,
         max_context: int | None = None,
         limits: PictureLimits = PictureLimits(),
+        engine_reason: str = "",
     ) -> None:
+        """`engine_reason` is why it is this engine; it is told with every answer."""
         self.bundle = bundle
         self.limits = limits
         self.spec = bundle.spec
@@ -62,6 +64,7 @@ class Assistant:
         self.format = PromptFormat(self.tokenizer, self.spec.prompt, self.spec.image_tokens)
         self._parts: Parts | None = Parts.open(bundle, backend, self.capacity)
         self._engine, self._dialect = backend.name, backend.dialect
+        self._engine_reason = engine_reason
         self._owner: object = None  # the answer that the KV cache belongs to
         self._busy = Lock()
 
@@ -215,6 +218,7 @@ class Assistant:
             timings_ms=timings,
             tokens_per_s=round(steps / seconds, 2) if steps > 0 and seconds > 0 else 0.0,
             engine=self._engine,
+            engine_reason=self._engine_reason,
             precision=self.precision,
             peak_rss_mib=round(peak_resident_mib(), 1),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,7 +54,7 @@ def deciding(values: Logits, sampling: Sampling) -> int:
     """How many of the likeliest may be drawn; 0 where others might be as likely, or where a value is no number: all
     logits tell then what is the matter."""
     wanted = 1 if sampling.is_greedy else sampling.top_k
-    if not 0 < wanted < values.size or not math.isfinite(values[0]):
+    if not 0 < wanted < values.size or not np.isfinite(values).all():
         return 0
     # What ties with the last one wanted counts as much as it does.
     count = int(np.searchsorted(-values, -values[wanted - 1], side="right"))

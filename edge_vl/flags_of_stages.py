@@ -153,6 +153,12 @@ def add_verify(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=given_path, metavar="DIR", help="pictures to compare with, besides synthetic ones"
     )
+    parser.add_argument(
+        "--engines",
+        type=given_path,
+        metavar="DIR",
+        help="where built engines lie (default: as build leaves them)",
+    )
     add_trust(parser)
 
 

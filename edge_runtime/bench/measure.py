@@ -113,7 +113,7 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
         lap = Lap()
         imported_onnxruntime()
         library_ms = lap.ms()
-        subject, load = opened_subject(options.bundle, options.engine, options.is_trusted, progress)
+        subject, load = opened_subject(options.bundle, options.wish, progress)
         loaded = memory_of_tree(os.getpid())
         steps.done()
         prompt = fitting_prompt(subject, options)
@@ -164,7 +164,7 @@ def contexts_of(subject: Subject, options: BenchOptions, steps: Steps) -> dict[i
 def more_loads(options: BenchOptions, progress: Progress, steps: Steps) -> list[LoadRun]:
     loads = []
     for _ in range(options.runs - 1):
-        subject, load = opened_subject(options.bundle, options.engine, options.is_trusted, progress)
+        subject, load = opened_subject(options.bundle, options.wish, progress)
         subject.close()
         del subject
         loads.append(load)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.choice import Wish, check_engine
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.loading import check_engine
 from edge_runtime.picture_source import ImageSource
 
 CONTEXTS = (128, 512, 1024, 2048, 4096)
@@ -27,6 +27,7 @@ class BenchOptions:
     contexts: tuple[int, ...] = CONTEXTS
     engine: str = "auto"
     is_trusted: bool = False
+    engines: Path | None = None
 
     def __post_init__(self) -> None:
         assert self.pictures, "an answer is about a picture"
@@ -35,6 +36,10 @@ class BenchOptions:
         for context in self.contexts:
             check_range("--contexts", context, 2, 1 << 24)
         check_engine(self.engine)
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(self.engine, engines=self.engines, is_trusted=self.is_trusted)
 
     def steps_at(self, context: int) -> int:
         """How many tokens are decoded there."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.backends.backend import Backend, DecoderGraph
-from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle, check_hashes, readable
-from edge_runtime.loading import check_engine
+from edge_runtime.choice import Wish, chosen
 from edge_runtime.progress import Progress
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.table import Table
@@ -61,24 +60,24 @@ class Lap:
 
 
 def opened_subject(
-    path: Path, engine: str, is_trusted: bool, progress: Progress, clock: Clock = time.perf_counter
+    path: Path, wish: Wish, progress: Progress, clock: Clock = time.perf_counter
 ) -> tuple[Subject, LoadRun]:
     """The same work as `edge_runtime.loading.load`, in an order that lets hashing be told apart."""
-    check_engine(engine)
     lap = Lap(clock)
     bundle = Bundle.open(path, is_trusted=True)
     structure_ms, hashing_ms = lap.ms(), None
-    if not is_trusted:
+    if not wish.is_trusted:
         with readable(str(path)):
             check_hashes(bundle.folder, bundle.manifest, progress)
         hashing_ms = lap.ms()
     tokenizer = Tokenizer.open(bundle.tokenizer_path)
     prompts = PromptFormat(tokenizer, bundle.spec.prompt, bundle.spec.image_tokens)
     tokenizer_ms = lap.ms()
-    backend = OrtBackend(bundle)
+    choice = chosen(bundle, wish, progress=progress)
+    backend, capacity = choice.backend, choice.max_context or bundle.manifest.max_context
     for role in bundle.spec.roles:
         if role not in ("embed", "decoder"):
             backend.graph(role)
-    decoder = backend.decoder(batch=1, capacity=bundle.manifest.max_context)
+    decoder = backend.decoder(batch=1, capacity=capacity)
     subject = Subject(bundle, backend, decoder, bundle.embedding(), prompts)
     return subject, LoadRun(hashing_ms, structure_ms, tokenizer_ms, lap.ms())

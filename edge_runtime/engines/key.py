@@ -18,13 +18,16 @@ DIGITS = 16  # of the digest, in names of folders
 
 @dataclass(frozen=True)
 class EngineKey:
-    """`graph_sha256` is of the graph and its weights, `shapes` says what it was built to be fed with, `flags` how."""
+    """`graph_sha256` is of the graph and its weights, `shapes` says what it was built to be fed with, `flags` how.
+    `context` is how many tokens a decoder's cache holds and `longest` how many it takes at once, 0 for other graphs."""
 
     name: str
     role: Role
     dialect: Dialect
     graph_sha256: str
     shapes: str
+    context: int
+    longest: int
     flags: str
     place: Place
 
@@ -55,6 +58,8 @@ class EngineKey:
                 f"it was built for {other.place.target}, here is {self.place.target}",
             ),
             (self.graph_sha256 != other.graph_sha256, "it was built from another graph, or other weights"),
+            (self.context != other.context, f"it was built for {other.context} tokens"),
+            (self.longest != other.longest, f"it takes {other.longest} tokens at once"),
             (self.shapes != other.shapes, "it was built for other shapes"),
             (self.flags != other.flags, f"it was built with {other.flags or 'no flags'}"),
         )

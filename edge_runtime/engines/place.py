@@ -27,6 +27,10 @@ class Place:
     version: str
     gpu: Gpu | None
 
+    def takes(self, built: Place) -> bool:
+        """Whether an engine built there runs here: one for any GPU runs on every one of them."""
+        return (self.engine, self.version) == (built.engine, built.version) and built.gpu in (self.gpu, None)
+
     @property
     def title(self) -> str:
         return f"{TITLES[self.engine]} {self.version}"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.bundle import digest_of
 from edge_runtime.dialects import Precision
 from edge_runtime.engines.key import EngineKey
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.engines.sealed import sealed, unsealed
 from edge_runtime.manifest import SHA256
-from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
+from edge_runtime.record import bytes_from_json, json_from_record
 from edge_runtime.spec import check
 
 RECEIPT_NAME, RECEIPT_LIMIT = "engine.json", 16 << 20
-SEAL = "receipt_sha256"  # besides the record
 CODE = "EVL-ENGINE-DAMAGED"
 
 
@@ -61,28 +58,10 @@ class Receipt:
 
 
 def write_receipt(folder: Path, receipt: Receipt) -> None:
-    value = json_from_record(receipt)
     with (folder / RECEIPT_NAME).open("xb") as file:
-        file.write(bytes_from_json(value | {SEAL: digest_of(value)}))
+        file.write(bytes_from_json(sealed(json_from_record(receipt))))
 
 
 def receipt_in(folder: Path) -> Receipt:
     """EVL-ENGINE-DAMAGED where it is not as it was written; FileNotFoundError where there is none."""
-    path = folder / RECEIPT_NAME
-    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would be to wait for somebody who writes
-        raise damaged_error("it is not a regular file")
-    with path.open("rb") as file:
-        value = json_from_bytes(file.read(RECEIPT_LIMIT), RECEIPT_NAME, CODE)
-    said = value.pop(SEAL, None) if isinstance(value, dict) else None
-    receipt = record_from_json(Receipt, value, RECEIPT_NAME, CODE)
-    check_seal(said, digest_of(value))
-    return receipt
-
-
-def check_seal(said: object, found: str) -> None:
-    if said != found:
-        raise damaged_error(f"its sha256 is {found[:16]}…, its seal says {said!r:.18}…")
-
-
-def damaged_error(why: str) -> EdgeVLError:
-    return EdgeVLError(CODE, f"{RECEIPT_NAME} is damaged", why, "build the engine again")
+    return unsealed(Receipt, folder / RECEIPT_NAME, RECEIPT_LIMIT, CODE)

@@ -67,6 +67,11 @@ def place_of(library: Library, gpu: Gpu | None) -> Place:
     return Place(library.name, ".".join(map(str, library.version)), gpu)
 
 
+def dialect_for_onnxruntime(has: Collection[Dialect], engines: Dialect) -> Dialect:
+    """The one that it is fastest with; where the bundle was exported without, that of the engines beside it."""
+    return "ort" if "ort" in has else engines
+
+
 def dialect_for(place: Place, has: Collection[Dialect]) -> Dialect:
     """The newest that library and bundle have in common; EVL-BUNDLE-DIALECT where there is none."""
     is_modern = place.engine == "tensorrt-rtx" or version_from_text(place.version) >= MODERN

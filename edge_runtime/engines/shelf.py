@@ -37,6 +37,18 @@ def usual_folder(bundle: Path) -> Path:
     return user_cache() / "edge-vl" / "engines"
 
 
+def folders_to_look_in(bundle: Path, given: Path | None) -> tuple[Path, ...]:
+    """Where engines of this bundle may lie: the folder that was given, else beside it and in the user's cache."""
+    if given is not None:
+        return (given,)
+    beside = bundle / "engines"
+    try:
+        usual = usual_folder(bundle)
+    except EdgeVLError:  # who has no cache has nothing in it
+        return (beside,)
+    return (beside,) if usual == beside else (beside, usual)
+
+
 def user_cache() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if cache.is_absolute():  # its specification says to ignore others
@@ -68,16 +80,35 @@ class Shelf:
     def plan(self, receipt: Receipt) -> Path:
         return self.path(receipt.key) / receipt.plan
 
-    def look(self, key: EngineKey, progress: Progress = silent) -> Found:
-        """The engine with this key if it is whole, bit for bit."""
+    def receipt(self, folder: str) -> Receipt:
+        """EVL-ENGINE-DAMAGED where there is none any more, or it is not as it was written."""
+        try:
+            return receipt_in(self.folder / folder)
+        except OSError as error:
+            what, fix = f"the engine {folder} is gone", "run `edge-vl build` again"
+            raise EdgeVLError("EVL-ENGINE-DAMAGED", what, f"{error.strerror}", fix) from error
+
+    def receipts(self) -> Iterator[Receipt]:
+        """Of every engine that says what it is; whether one is whole is for `look` to say."""
+        for folder in sorted(self.folder.glob("*-*")):
+            try:
+                receipt = receipt_in(folder)
+            except (EdgeVLError, OSError):
+                continue  # nobody can know what it was to be: it is as good as absent
+            if folder == self.path(receipt.key):
+                yield receipt
+
+    def look(self, key: EngineKey, progress: Progress = silent, is_trusted: bool = False) -> Found:
+        """The engine with this key if it is whole, bit for bit; of a trusted one the size alone is looked at."""
         folder = self.path(key)
         try:
             if not folder.is_dir():
                 return Found(None)
             receipt = receipt_in(folder)
-            return (
-                Found(None, fault) if (fault := fault_of(folder, receipt, key, progress)) else Found(receipt)
+            fault = fault_of(folder, receipt, key) or (
+                "" if is_trusted else damage_in(folder, receipt, progress)
             )
+            return Found(None, fault) if fault else Found(receipt)
         except EdgeVLError as error:
             return Found(None, f"{error.what}: {error.why}")
         except FileNotFoundError as error:
@@ -131,13 +162,14 @@ def strangeness_in(folder: Path, key: EngineKey) -> str:
         return f"its receipt cannot be read: {error.strerror}"
 
 
-def fault_of(folder: Path, receipt: Receipt, key: EngineKey, progress: Progress) -> str:
+def fault_of(folder: Path, receipt: Receipt, key: EngineKey) -> str:
     if receipt.key != key:
         return key.strangeness(receipt.key)
     size = (folder / receipt.plan).stat().st_size
-    if size != receipt.plan_bytes:
-        return f"{receipt.plan} has {size} bytes of {receipt.plan_bytes}"
-    (digest,) = sha256_by_path(folder, {receipt.plan: size}, progress).values()
-    return (
-        "" if digest == receipt.plan_sha256 else f"{receipt.plan} is not what was built: its sha256 differs"
-    )
+    return "" if size == receipt.plan_bytes else f"{receipt.plan} has {size} bytes of {receipt.plan_bytes}"
+
+
+def damage_in(folder: Path, receipt: Receipt, progress: Progress) -> str:
+    (digest,) = sha256_by_path(folder, {receipt.plan: receipt.plan_bytes}, progress).values()
+    is_whole = digest == receipt.plan_sha256
+    return "" if is_whole else f"{receipt.plan} is not what was built: its sha256 differs"

@@ -36,6 +36,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         contexts=contexts,
         engine=arguments.engine,
         is_trusted=arguments.trust_bundle,
+        engines=arguments.engines,
     )
     refuse_checkpoint(arguments.bundle)
     with staged_file_if_wanted(arguments.out) as out:

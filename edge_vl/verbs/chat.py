@@ -28,7 +28,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     refuse_checkpoint(arguments.bundle)
     images = [picture_from_file(path, PictureLimits()) for path in arguments.image]
     with load(
-        arguments.bundle, arguments.engine, arguments.max_context, arguments.trust_bundle, terminal.progress
+        arguments.bundle,
+        arguments.engine,
+        arguments.max_context,
+        arguments.trust_bundle,
+        terminal.progress,
+        arguments.engines,
     ) as assistant:
         Talk(assistant, arguments, request, images, terminal).run()
     return 0

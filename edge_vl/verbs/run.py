@@ -25,7 +25,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     refuse_checkpoint(arguments.bundle)
     with load(
-        arguments.bundle, arguments.engine, arguments.max_context, arguments.trust_bundle, terminal.progress
+        arguments.bundle,
+        arguments.engine,
+        arguments.max_context,
+        arguments.trust_bundle,
+        terminal.progress,
+        arguments.engines,
     ) as assistant:
         if arguments.raw_prompt:
             stream = assistant.raw(arguments.prompt, arguments.image, request)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.choice import Wish, chosen
 from edge_runtime.errors import CheckFailed, EdgeVLError, listed
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
@@ -35,11 +36,14 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     report = None
     if arguments.against is not None:
         report = compared(bundle, arguments.against, arguments.images, terminal)
+    engine, why = answering_engine(bundle, arguments, terminal)
     is_passed = report is None or report.is_passed
     if arguments.json:
-        terminal.json(json_from_result(bundle, arguments, report) | {"passed": is_passed})
+        answering = {"engine": engine, "engine_reason": why}
+        terminal.json(json_from_result(bundle, arguments, report) | answering | {"passed": is_passed})
     else:
         show(bundle, arguments, report, terminal)
+        terminal.line(f"engine     {engine}: {why}")
         terminal.line("passed" if is_passed else "FAILED: the bundle is not the same model as the checkpoint")
     return 0 if is_passed else FAILED
 
@@ -63,6 +67,14 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
             raise CheckFailed(error.code, error.what, error.why, error.fix) from error
         raise
     return bundle
+
+
+def answering_engine(bundle: Bundle, arguments: Namespace, terminal: Terminal) -> tuple[str, str]:
+    """Which one `run` would take here, and why."""
+    wish = Wish(engines=arguments.engines, is_trusted=arguments.trust_bundle)
+    choice = chosen(bundle, wish, progress=terminal.progress)
+    choice.backend.close()
+    return choice.backend.name, choice.why
 
 
 def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, terminal: Terminal) -> ParityReport:

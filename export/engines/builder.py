@@ -24,6 +24,7 @@ from export.engines.network import (
 from export.engines.planfile import write_plan
 from export.engines.products import network_products
 from export.engines.request import BuildReport, BuildRequest
+from export.engines.timing_cache import attached_timings, keep_timings
 
 
 def build_plan(library: Library, request: BuildRequest) -> BuildReport:
@@ -41,10 +42,13 @@ def build_plan(library: Library, request: BuildRequest) -> BuildReport:
     check_profiles(request.profiles, inputs_of(network), request.role)
     let_attention_decompose(library, network)
     parsed = time.monotonic()
-    config = config_for(library, builder, request)
-    if not write_plan(library.module, builder, network, config, Path(request.plan)):
+    config, plan = config_for(library, builder, request), Path(request.plan)
+    timings = attached_timings(config, Path(request.timings), log) if request.timings else None
+    if not write_plan(library.module, builder, network, config, plan):
         raise failure_of(library, log, request)
     built = time.monotonic()
+    if timings:
+        keep_timings(timings, config, plan.with_suffix(".timings"), log)
     del parser  # it holds the file's weights: the network points into them until here
     return report(library, request, network, log, parsed - begun, built - parsed)
 

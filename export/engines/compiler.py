@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from export.engines.request import BuildReport, BuildRequest, Outcome, error_fro
 SAMPLE_S = 0.02
 CHILD = (sys.executable, "-m", "export.engines.child")
 
+Tick = Callable[[float], None]  # called now and then with the seconds since the beginning
+
+
+def unwatched(seconds: float) -> None:
+    """For builds that nobody watches."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -35,7 +42,10 @@ class Ending:
 
 
 def build_engine(
-    request: BuildRequest, memory_limit_mib: int | None = None, command: Sequence[str] = CHILD
+    request: BuildRequest,
+    memory_limit_mib: int | None = None,
+    command: Sequence[str] = CHILD,
+    tick: Tick = unwatched,
 ) -> BuildReport:
     """The plan appears whole at `request.plan`, which must not exist, or an error says why it does not.
 
@@ -49,9 +59,10 @@ def build_engine(
         raise EdgeVLError(
             "EVL-BUILD-PARSE", f"{request.role}: {graph} cannot be read", "it is not a file", fix
         )
+    timings = None if request.timings is None else str(Path(request.timings).absolute())
     with staged_file(Path(request.plan)) as made:
-        asked = dataclasses.replace(request, onnx=str(graph), plan=str(made))
-        ending = ending_of_child(asked, made.parent, command, memory_limit_mib)
+        asked = dataclasses.replace(request, onnx=str(graph), plan=str(made), timings=timings)
+        ending = ending_of_child(asked, made.parent, command, memory_limit_mib, tick)
         report = report_from_ending(request.role, ending, memory_limit_mib, made)
     held_mib = max(report.peak_held_mib, ending.peak.held_mib)
     resident_mib = max(report.peak_resident_mib, ending.peak.resident_mib)
@@ -75,7 +86,11 @@ def report_from_ending(role: str, ending: Ending, limit_mib: int | None, made: P
 
 
 def ending_of_child(
-    request: object, folder: Path, command: Sequence[str], limit_mib: int | None = None
+    request: object,
+    folder: Path,
+    command: Sequence[str],
+    limit_mib: int | None = None,
+    tick: Tick = unwatched,
 ) -> Ending:
     """What became of a process that was handed the request, a record, on its standard input.
 
@@ -83,16 +98,21 @@ def ending_of_child(
     """
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [*command, str(os.getpid())], stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=child_environment()
+        [*command, str(os.getpid())],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        cwd=folder,
+        env=child_environment(),
     ) as process:
         try:
-            return watched(process, json.dumps(json_from_record(request)).encode(), limit_mib)
+            return watched(process, json.dumps(json_from_record(request)).encode(), limit_mib, tick)
         finally:
             process.kill()
 
 
-def watched(process: subprocess.Popen[bytes], question: bytes, limit_mib: int | None) -> Ending:
-    peak, is_over_limit, waiting = MemoryUse(0.0, 0.0), False, True
+def watched(process: subprocess.Popen[bytes], question: bytes, limit_mib: int | None, tick: Tick) -> Ending:
+    peak, is_over_limit, waiting, begun_s = MemoryUse(0.0, 0.0), False, True, time.monotonic()
     sent: bytes | None = question
     while waiting:
         try:
@@ -105,4 +125,6 @@ def watched(process: subprocess.Popen[bytes], question: bytes, limit_mib: int | 
         if waiting and limit_mib is not None and now.held_mib > limit_mib:
             is_over_limit = True
             process.kill()
+        if waiting:
+            tick(time.monotonic() - begun_s)
     return Ending(process.returncode, stdout, stderr.decode(errors="replace"), peak, is_over_limit)

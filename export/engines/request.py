@@ -12,13 +12,15 @@ from export.engines.shapes import Profile
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One graph to one plan."""
+    """One graph to one plan. `timings` is a file of what was timed before, read if it is there, and written; None
+    where nothing is kept of it."""
 
     role: str
     engine: EngineName
     onnx: str
     plan: str
     profiles: tuple[Profile, ...] = ()
+    timings: str | None = None
 
     def __post_init__(self) -> None:
         names = [profile.name for profile in self.profiles]

@@ -95,6 +95,16 @@ def static_capacities(entry: GraphEntry) -> list[int]:
     return [size for size in sizes if isinstance(size, int)]
 
 
+def reach_of(entry: GraphEntry, shape: EngineShape) -> tuple[int, int]:
+    """How many tokens an engine's cache holds, and how many it takes at once; zeros of graphs that have no cache."""
+    if entry.role != "decoder":
+        return 0, 0
+    inputs = [profile.inputs for profile in shape.profiles]
+    built = [each[f"{CACHE}0.key"].maximum[CAPACITY_AXIS] for each in inputs if f"{CACHE}0.key" in each]
+    taken = [each["inputs_embeds"].maximum[1] for each in inputs if "inputs_embeds" in each]
+    return min([*static_capacities(entry), *built], default=0), max(taken, default=0)
+
+
 def logit_rows(precision: Precision, serving: Serving) -> Shape:
     """Floats gain nothing from a second row; with one alone a decoding engine has no shape left open."""
     most = max(serving.logit_rows, FEWEST_OPEN_ROWS) if precision in INTEGERS else serving.logit_rows

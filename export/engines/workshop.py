@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from edge_runtime.progress import Progress
 from edge_runtime.publish import check_free_space, staged_folder, sweep_leftovers
 from edge_runtime.version import VERSION
 from export.engines.compilation import Compiled, attention_layers, compiled_engine, engine_shapes
-from export.engines.compiler import build_engine
+from export.engines.compiler import Tick, build_engine
+from export.engines.experience import Lap, Taken, expected_s, taken_from_receipt, taken_on
 from export.engines.need import MIB, Need, need_of
 from export.engines.request import BuildReport, BuildRequest
-from export.engines.serving import EngineShape, Serving, check_serving
+from export.engines.serving import EngineShape, Serving, check_serving, reach_of
+from export.engines.timing_cache import timing_file
 
 FLAGS = "strongly typed, detailed"  # what every engine is built with; another way to build is another text
 SPARE = 1.1  # of the weights' size: kernels beside them
@@ -68,32 +70,43 @@ def key_of(bundle: Bundle, entry: GraphEntry, shape: EngineShape, place: Place) 
         for profile in shape.profiles
     )
     graph = digest_of_graph(bundle, entry)
-    return EngineKey(shape.name, entry.role, entry.dialect, graph, shapes, FLAGS, place)
+    return EngineKey(
+        shape.name, entry.role, entry.dialect, graph, shapes, *reach_of(entry, shape), FLAGS, place
+    )
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where engines are made: of one bundle, onto one shelf, each in no more memory than `limit_mib`."""
+    """Where engines are made: of one bundle, onto one shelf, each in no more memory than `limit_mib`. What stands in
+    for the compiler as `build` tells nothing while it works."""
 
     bundle: Bundle
     shelf: Shelf
     limit_mib: int
     progress: Progress
-    build: Build = build_engine
+    build: Build | None = None
 
     def made(self, orders: list[Order]) -> Iterator[Made]:
         """In their order, as soon as each is there. One that another process makes is waited for."""
         total = sum(order.need.plan_mib for order in orders) * MIB
         done = 0
+        taken = taken_on(self.shelf, orders[0].key.place) if orders else []
         for order in orders:
-            self.progress(f"building {order.shape.name}", done, total)
+            lap = lap_of(order, done, taken)
+            tick = partial(self._tell, lap, total)
+            tick(0.0)
             # Bytes are told by the first word.
-            label = f"building {order.shape.name} in another process"
-            yield self._made(order, partial(self.progress, label, done, total))
-            done += order.need.plan_mib * MIB
+            waiting = partial(self.progress, f"building {lap.name} in another process", done, total)
+            made = self._made(order, waiting, tick)
+            taken.append(taken_from_receipt(made.receipt))
+            yield made
+            done += lap.size
         self.progress("building", total, total)
 
-    def _made(self, order: Order, waiting: Callable[[], None]) -> Made:
+    def _tell(self, lap: Lap, total: int, seconds: float) -> None:
+        self.progress(*lap.told(seconds), total)
+
+    def _made(self, order: Order, waiting: Callable[[], None], tick: Tick) -> Made:
         with self.shelf.locked(order.key, waiting):
             sweep_leftovers(self.shelf.path(order.key))  # a kill may have left them beside a whole engine
             found = self.shelf.look(order.key)
@@ -101,19 +114,27 @@ class Workshop:
                 return Made(found.receipt, is_new=False)
             if found.fault:
                 self.shelf.remove(order.key)
-            return Made(self._built(order), is_new=True, fault=found.fault)
+            return Made(self._built(order, tick), is_new=True, fault=found.fault)
 
-    def _built(self, order: Order) -> Receipt:
+    def _built(self, order: Order, tick: Tick) -> Receipt:
         check_free_space(self.shelf.folder, round(SPARE * order.need.plan_mib * MIB))
+        timings = timing_file(self.shelf.folder, order.key.place)
+        build = self.build or partial(build_engine, tick=tick)
+
+        def limited(request: BuildRequest) -> BuildReport:
+            return build(replace(request, timings=timings), self.limit_mib)
+
         with staged_folder(self.shelf.path(order.key)) as folder:
             engine = order.key.place.engine
-            compiled = compiled_engine(self.bundle, order.entry, engine, order.shape, folder, self._limited)
+            compiled = compiled_engine(self.bundle, order.entry, engine, order.shape, folder, limited)
             receipt = receipt_from(compiled, order, self.bundle, folder)
             write_receipt(folder, receipt)
         return receipt
 
-    def _limited(self, request: BuildRequest) -> BuildReport:
-        return self.build(request, self.limit_mib)
+
+def lap_of(order: Order, done: int, taken: list[Taken]) -> Lap:
+    name, mib = order.shape.name, order.need.plan_mib
+    return Lap(name, done, mib * MIB, expected_s(taken, name, mib))
 
 
 def receipt_from(compiled: Compiled, order: Order, bundle: Bundle, folder: Path) -> Receipt:

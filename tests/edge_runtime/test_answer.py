@@ -15,6 +15,7 @@ ANSWER = Answer(
     timings_ms={"total": 1.5},
     tokens_per_s=80.0,
     engine="onnxruntime",
+    engine_reason="no GPU answers here",
     precision={"decoder": "fp16"},
     peak_rss_mib=10.0,
 )

@@ -21,6 +21,7 @@ KEYS = {
     "timings_ms": dict,
     "tokens_per_s": float,
     "engine": str,
+    "engine_reason": str,
     "precision": dict,
     "peak_rss_mib": float,
 }

@@ -18,7 +18,9 @@ from tests.edge_runtime.bundle_samples import seal_again, write_sample_bundle
 
 ORIN = Gpu("Orin", "sm87", "12.6")
 PLACE = Place("tensorrt", "10.3.0", ORIN)
-KEY = EngineKey("decoder.decode", "decoder", "trt10", "ab" * 32, "decode: x (1, 8)", "strongly typed", PLACE)
+KEY = EngineKey(
+    "decoder.decode", "decoder", "trt10", "ab" * 32, "decode: x (1, 8)", 8, 1, "strongly typed", PLACE
+)
 
 Change = Mapping[str, object]
 # What can differ, in the order in which it is told.
@@ -51,6 +53,8 @@ DIFFERENCES: list[tuple[Change, str]] = [
         "it was built for any GPU, here is Orin (sm87, CUDA 12.6)",
     ),
     ({"graph_sha256": "cd" * 32}, "it was built from another graph, or other weights"),
+    ({"context": 16}, "it was built for 16 tokens"),
+    ({"longest": 2}, "it takes 2 tokens at once"),
     ({"shapes": "decode: x (2, 8)"}, "it was built for other shapes"),
     ({"flags": "weakly typed"}, "it was built with weakly typed"),
 ]
@@ -116,7 +120,7 @@ def test_the_same_key_is_the_same_folder_and_no_stranger() -> None:
 
 def test_a_digest_stays_what_it_was() -> None:
     # With another one, every engine that was ever built would have to be built again.
-    assert KEY.folder == "decoder.decode-6dbcceed4f8437e4"
+    assert KEY.folder == "decoder.decode-2743d14db20f71ef"
 
 
 @pytest.mark.parametrize("first", range(len(DIFFERENCES) - 1))

@@ -14,13 +14,13 @@ from edge_runtime.engines.receipt import (
     CODE,
     RECEIPT_LIMIT,
     RECEIPT_NAME,
-    SEAL,
     Contents,
     Cost,
     Receipt,
     receipt_in,
     write_receipt,
 )
+from edge_runtime.engines.sealed import SEAL
 from edge_runtime.errors import EdgeVLError
 from tests.edge_runtime.engines.test_key import KEY
 

@@ -9,6 +9,7 @@ from typing import Any
 from edge_runtime.engines.library import Library, version_from_text
 from edge_runtime.engines.place import EngineName
 from tests.export.engines.recorded import Double, check_call, real_module
+from tests.export.engines.timekeeper import Timekeeper
 
 PLAN = b"ftrt and more"
 
@@ -53,6 +54,8 @@ class Foundry:
     attention: list[Double] = field(default_factory=list)
     configs: list[Double] = field(default_factory=list)
     profiles: list[tuple[object, ...]] = field(default_factory=list)
+    timekeeper: Timekeeper = field(default_factory=Timekeeper)
+    is_refused: bool = False  # what is asked of it to build
 
     def library(self, version: str, name: EngineName = "tensorrt") -> Library:
         foundry = self
@@ -70,22 +73,31 @@ class Foundry:
 
         return Library(name, Module(), version_from_text(version))
 
-    def double(self, kind: str, **answers: Any) -> Double:
+    def double(self, kind: str, can_be_none: tuple[str, ...] = (), **answers: Any) -> Double:
         absent = tuple(name.partition(".")[2] for name in self.absent if name.partition(".")[0] == kind)
-        return Double(getattr(real_module(), kind), answers, self.calls, absent)
+        return Double(getattr(real_module(), kind), answers, self.calls, absent, can_be_none)
 
     def builder(self, logger: Any) -> Double:
         check_call(real_module().Builder.__init__, (logger,), "Builder")
+        self.timekeeper.begin(lambda words: logger.log(real_module().ILogger.ERROR, words))
         return self.double(
             "Builder",
             create_network=self.network,
             create_builder_config=self.config,
             create_optimization_profile=self.profile,
-            build_serialized_network=lambda network, config: PLAN,
+            build_serialized_network=self.at_once,
             build_serialized_network_to_stream=self.stream,
+            can_be_none=("build_serialized_network",),
         )
 
+    def at_once(self, network: Double, config: Double) -> bytes | None:
+        self.timekeeper.time(self.layers)
+        return None if self.is_refused else PLAN
+
     def stream(self, network: Double, config: Double, writer: Any) -> bool:
+        self.timekeeper.time(self.layers)
+        if self.is_refused:
+            return False
         return bool(writer.write(PLAN[:4]) == 4 and writer.write(PLAN[4:]) == len(PLAN) - 4)
 
     def parser(self, network: Double, logger: Any) -> Double:
@@ -119,7 +131,15 @@ class Foundry:
         )
 
     def config(self) -> Double:
-        self.configs.append(self.double("IBuilderConfig", add_optimization_profile=lambda profile: 0))
+        keeper = self.timekeeper
+        config = self.double(
+            "IBuilderConfig",
+            can_be_none=("create_timing_cache",),
+            add_optimization_profile=lambda profile: 0,
+            create_timing_cache=lambda data: keeper.created(data, self.double),
+            set_timing_cache=keeper.attached,
+        )
+        self.configs.append(config)
         return self.configs[-1]
 
     def profile(self) -> Double:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from tests.export.engines import graphs
 from tests.export.engines.conftest import Workshop
 from tests.export.engines.foundry import PLAN, Foundry
 from tests.export.engines.recorded import real_module
+from tests.export.engines.timekeeper import data_of
 
 STREAM = "Builder.build_serialized_network_to_stream"
 TYPED = "NetworkDefinitionCreationFlag.STRONGLY_TYPED"
@@ -36,6 +38,8 @@ KNOWN_TO_10_3 = frozenset(
         *(f"Builder.create_{what}" for what in ("builder_config", "network", "optimization_profile")),
         "Builder.build_serialized_network",
         *(f"IBuilderConfig.{name}" for name in ("add_optimization_profile", "profiling_verbosity")),
+        *(f"IBuilderConfig.{verb}_timing_cache" for verb in ("create", "set")),
+        *(f"ITimingCache.{verb}" for verb in ("combine", "serialize")),
         *(f"ILayer.{name}" for name in ("get_input", "metadata", "name", "type")),
         *(f"INetworkDefinition.{name}" for name in ("get_input", "get_layer")),
         *(f"INetworkDefinition.num_{what}" for what in ("inputs", "layers", "outputs")),
@@ -103,7 +107,9 @@ def rtx_foundry() -> tuple[str, EngineName, Foundry]:
 
 def built(made: tuple[str, EngineName, Foundry], request: BuildRequest) -> tuple[BuildReport, Foundry]:
     version, name, foundry = made
-    return build_plan(foundry.library(version, name), replace(request, engine=name)), foundry
+    timings = None if name == "tensorrt-rtx" else str(Path(request.plan).with_name("timings"))
+    asked = replace(request, engine=name, timings=timings)
+    return build_plan(foundry.library(version, name), asked), foundry
 
 
 @pytest.mark.usefixtures("rtx")
@@ -117,6 +123,17 @@ class TestVersions:
     def test_10_3_is_asked_for_nothing_that_it_may_not_know(self, product: BuildRequest) -> None:
         _, foundry = built(old_foundry(), product)
         assert set(foundry.calls) <= KNOWN_TO_10_3
+
+    def test_what_of_timings_is_asked_for_was_there_in_10_3(self, product: BuildRequest) -> None:
+        """Two files of timings to be made one are all that there is to ask."""
+        version, name, foundry = old_foundry()
+        foundry.timekeeper.meanwhile = lambda: write_timings(product, data_of("orin", "another layer"))
+        built((version, name, foundry), product)
+        assert {"ITimingCache.combine", "ITimingCache.serialize"} <= set(foundry.calls) <= KNOWN_TO_10_3
+
+    def test_rtx_is_asked_for_no_timings(self, product: BuildRequest) -> None:
+        _, foundry = built(rtx_foundry(), product)
+        assert [call for call in foundry.calls if "timing" in call.lower()] == []
 
     def test_10_3_is_told_to_keep_to_the_graphs_types(self, product: BuildRequest) -> None:
         _, foundry = built(old_foundry(), product)
@@ -165,6 +182,10 @@ class TestVersions:
         holder = getattr(module, owner) if is_enumeration else foundry.double(owner) if owner else module
         with pytest.raises(AssertionError, match="there is no"):
             getattr(holder, member)
+
+
+def write_timings(request: BuildRequest, data: bytes) -> None:
+    Path(request.plan).with_name("timings").write_bytes(hashlib.sha256(data).digest() + data)
 
 
 class WithoutStream:

@@ -176,10 +176,9 @@ def test_four_sequences_can_decode_together(
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_engine_without_a_listing_and_without_a_gpu_is_told_to_be_unseen(
-    bundle: Bundle, dialect: Dialect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, dialect: Dialect, tmp_path: Path, no_gpu: None
 ) -> None:
     """TensorRT's own plans have no listing: that of another library is not looked for in them."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # this machine may have one
     entry = bundle.graph("adaptor", dialect)
     (shape,) = engine_shapes(bundle, entry, Serving(CONTEXT))
     with pytest.raises(EdgeVLError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +182,53 @@ def test_profiles_that_do_not_fit_the_graph_are_refused(
     error = refused(replace(product, profiles=profiles))
     assert (error.code, error.exit_status) == ("EVL-BUILD-SHAPES", 2)
     assert words in error.why
+
+
+# --- who watches
+
+
+def python(*lines: str) -> list[str]:
+    """In place of the builder's process; its parent's number is one argument more."""
+    return [sys.executable, "-c", "\n".join(lines)]
+
+
+def test_a_watcher_is_told_the_time_again_and_again(product: BuildRequest) -> None:
+    told: list[float] = []
+    with pytest.raises(EdgeVLError, match="EVL-BUILD-CRASH"):
+        build_engine(product, None, python("import time; time.sleep(0.5)"), told.append)
+    assert len(told) > 5 and told == sorted(told)
+    assert told[0] < 0.3 and told[-1] > 0.4
+
+
+def test_what_stops_the_watcher_ends_the_build_at_once(product: BuildRequest, tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    command = python(
+        "import os, pathlib, time",
+        f"pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))",
+        "time.sleep(60)",
+    )
+
+    def stop(seconds: float) -> None:
+        if mark.exists() and mark.read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(product, None, command, stop)
+    assert not Path(f"/proc/{mark.read_text()}").exists()
+    assert sorted(os.listdir(tmp_path)) == ["pid", "product.onnx"]
+
+
+def test_a_file_of_timings_is_where_the_caller_says(
+    product: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not where the builder's process works."""
+    monkeypatch.chdir(Path(product.onnx).parent)
+    echo = python(
+        "import json, sys",
+        "why = json.load(sys.stdin)['timings']",
+        "error = {'code': 'EVL-BUILD-FAILED', 'what': '', 'why': why, 'fix': '', 'is_machine_fault': False}",
+        "print(json.dumps({'report': None, 'failure': error, 'refused_write': None}))",
+    )
+    with pytest.raises(EdgeVLError) as caught:
+        build_engine(replace(product, timings="kept.cache"), None, echo)
+    assert caught.value.why == str(Path(product.onnx).with_name("kept.cache"))

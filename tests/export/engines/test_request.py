@@ -26,6 +26,7 @@ REQUEST = BuildRequest(
         Profile("prefill", {"x": ShapeRange((1, 1), (1, 640), (1, 1024))}),
         Profile("decode", {"x": range_from_shape(1, 1)}),
     ),
+    timings="timings.cache",
 )
 REPORT = BuildReport(
     "decoder",
