@@ -141,6 +141,12 @@ def add_build(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--memory-mib", type=given_count, metavar="N", help="what a build may hold (default: what is free)"
     )
+    parser.add_argument(
+        "--fallback",
+        type=given_path,
+        metavar="BUNDLE",
+        help="the float bundle of a quantised one: its engines are built too and stand in where others are wrong or slow",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only tell what it will take, and if it fits")
     add_trust(parser)
 

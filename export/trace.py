@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export import Dim
+from torch.onnx._internal.exporter import _core as exporter
+from torch.onnx._internal.exporter._constants import TORCHLIB_OPSET
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 Shape = tuple[int | str, ...]
 
@@ -56,18 +62,17 @@ class Traced:
 
 def trace(build: Callable[[], nn.Module], signature: Signature, opset: int) -> Traced:
     """`build` makes the module; it is called where tensors have shapes and no storage."""
-    program = exported_program(build, signature)
-    with quiet_exporter():
-        onnx_program = torch.onnx.export(
-            program,
-            dynamo=True,
+    with rare_collections(), quiet_exporter():
+        # As torch.onnx.export does, but that reads the sources of all of torchlib at every call.
+        onnx_program = exporter.export(
+            exported_program(build, signature),
+            registry=torchlib(max(opset, TORCHLIB_OPSET)),
             opset_version=opset,
             optimize=False,
             verbose=False,
             input_names=[port.name for port in signature.inputs],
             output_names=[port.name for port in signature.outputs],
         )
-        assert onnx_program is not None
         holes = dig_holes(onnx_program.model)
         onnx_program.optimize()
     model = onnx_program.model
@@ -76,6 +81,22 @@ def trace(build: Callable[[], nn.Module], signature: Signature, opset: int) -> T
     name_dims(model, signature)
     name_nodes(model)
     return Traced(model, {name: value for name, value in holes.items() if value.uses()})
+
+
+@cache
+def torchlib(opset: int) -> ONNXRegistry:
+    return ONNXRegistry.from_torchlib(opset_version=opset)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Tracing leaves little that is unreachable: looking for it as often as Python does is a tenth of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def exported_program(build: Callable[[], nn.Module], signature: Signature) -> torch.export.ExportedProgram:

@@ -7,42 +7,69 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines.shelf import Shelf, usual_folder
-from edge_runtime.errors import MachineFault
+from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_vl.signals import Stopped
 from edge_vl.verbs.built import Verdict, json_from_made, json_from_verdicts, show_made, show_verdicts
 from edge_vl.verbs.folders import refuse_checkpoint
+from edge_vl.verbs.tried import json_from_trial, show_trial, trial_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edge_runtime.dialects import Dialect
+    from edge_runtime.engines.place import Place
     from edge_vl.terminal import Terminal
     from export.engines.need import Room
-    from export.engines.workshop import Made, Order, Workshop
+    from export.engines.workshop import Made, Order
+
+    Batch = tuple[Bundle, list[Order]]
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
     from edge_runtime.engines.selection import dialect_for, place_here
-    from export.engines.serving import Serving
-    from export.engines.workshop import Workshop, orders_of
 
     refuse_checkpoint(arguments.bundle)
     place = place_here(arguments.engine)
-    bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
-    dialect = dialect_for(place, bundle.manifest.dialects)
-    context = bundle.manifest.max_context if arguments.max_context is None else arguments.max_context
-    orders = orders_of(bundle, dialect, place, Serving(context))
-    shelf = Shelf(arguments.engines or usual_folder(bundle.folder))
+    bundles = opened_bundles(arguments, terminal)
+    dialect = dialect_for(place, bundles[0].manifest.dialects)
+    context = bundles[0].manifest.max_context if arguments.max_context is None else arguments.max_context
+    batches = [(bundle, orders_for(bundle, dialect, place, context)) for bundle in bundles]
+    shelf = Shelf(arguments.engines or usual_folder(arguments.bundle))
     room = room_for(arguments.memory_mib)
-    verdicts = verdicts_on(orders, room, shelf, terminal)
+    verdicts = verdicts_on([order for _, orders in batches for order in orders], room, shelf, terminal)
     if arguments.dry_run:
         return told_verdicts(verdicts, room, arguments, terminal)
     check_verdicts(verdicts)
     shelf.make()
-    workshop = Workshop(bundle, shelf, room.free_mib, terminal.progress)
-    every = made_and_told(workshop, orders, arguments, terminal)
+    every = made_and_told(batches, shelf, room.free_mib, arguments, terminal)
+    trial = trial_of(bundles, dialect, place, context, shelf, terminal)
     if arguments.json:
-        terminal.json(json_from_made(every, shelf))
+        terminal.json(json_from_made(every, shelf) | {"trial": json_from_trial(trial)})
+    else:
+        show_trial(trial, terminal)
     return 0
+
+
+def opened_bundles(arguments: Namespace, terminal: Terminal) -> list[Bundle]:
+    """The bundle, and the one whose engines stand in for its own, if one was named."""
+    bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
+    if arguments.fallback is None:
+        return [bundle]
+    refuse_checkpoint(arguments.fallback)
+    other = Bundle.open(arguments.fallback, arguments.trust_bundle, terminal.progress)
+    if other.spec == bundle.spec and other.manifest.calibration is None:
+        return [bundle, other]
+    what = f"{arguments.fallback} cannot stand in for {arguments.bundle}"
+    why = "it is quantised itself" if other.spec == bundle.spec else "it is another model"
+    fix = "name the float bundle that this one was calibrated from, or leave --fallback out"
+    raise EdgeVLError("EVL-BUILD-FALLBACK", what, why, fix)
+
+
+def orders_for(bundle: Bundle, dialect: Dialect, place: Place, context: int) -> list[Order]:
+    from export.engines.serving import Serving
+    from export.engines.workshop import orders_of
+
+    return orders_of(bundle, dialect, place, Serving(context))
 
 
 def room_for(memory_mib: int | None) -> Room:
@@ -87,19 +114,23 @@ def check_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 
 def made_and_told(
-    workshop: Workshop, orders: list[Order], arguments: Namespace, terminal: Terminal
+    batches: Sequence[Batch], shelf: Shelf, limit_mib: int, arguments: Namespace, terminal: Terminal
 ) -> list[Made]:
     """Whoever stops the work is told what of it is there."""
+    from export.engines.workshop import Workshop
+
     every: list[Made] = []
+    total = sum(len(orders) for _, orders in batches)
     try:
-        for made in workshop.made(orders):
-            every.append(made)
-            if not arguments.json:
-                show_made(made, workshop.shelf, terminal)
+        for bundle, orders in batches:
+            for made in Workshop(bundle, shelf, limit_mib, terminal.progress).made(orders):
+                every.append(made)
+                if not arguments.json:
+                    show_made(made, shelf, terminal)
     except BaseException as fault:
         stopped = terminal.signals.stop_behind(fault)
         if stopped is None or not every:
             raise
-        kept = f"the same command goes on: {len(every)} of {len(orders)} engines are there"
+        kept = f"the same command goes on: {len(every)} of {total} engines are there"
         raise Stopped(stopped.number, kept) from fault
     return every

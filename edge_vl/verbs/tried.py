@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines.collection import Search
 from edge_runtime.engines.jury import Jury, Side
@@ -19,9 +21,24 @@ if TYPE_CHECKING:
     from edge_runtime.engines.place import Place
     from edge_vl.terminal import Terminal
 
-UNTRIED = (
-    "not tried: no GPU answers here; whether the engines are right and fast is for a machine with one to say"
-)
+NO_GPU = "no GPU answers here; whether the engines are right and fast is for a machine with one to say"
+
+
+@dataclass(frozen=True)
+class Untried:
+    why: str
+
+
+def trial_of(
+    bundles: Sequence[Bundle], dialect: Dialect, place: Place, context: int, shelf: Shelf, terminal: Terminal
+) -> Trial | Untried:
+    if place.gpu is None:
+        return Untried(NO_GPU)
+    try:
+        imported_onnxruntime()
+    except EdgeVLError as error:
+        return Untried(f"{error.what}; it is what engines are compared with")
+    return tried(bundles, dialect, place, context, shelf, terminal)
 
 
 def tried(
@@ -61,7 +78,10 @@ def engines_in(trial: Trial) -> set[str]:
     return {folder for each in trial.roles for candidate in each.candidates for folder in candidate.engines}
 
 
-def show_trial(trial: Trial, terminal: Terminal) -> None:
+def show_trial(trial: Trial | Untried, terminal: Terminal) -> None:
+    if isinstance(trial, Untried):
+        terminal.line(f"not tried: {trial.why}")
+        return
     rows = [("role", "engine", "alike", "ms", "ONNX Runtime", "verdict")]
     for each in trial.roles:
         for candidate in each.candidates:
@@ -73,6 +93,8 @@ def show_trial(trial: Trial, terminal: Terminal) -> None:
     terminal.line(trial.words)
 
 
-def json_from_trial(trial: Trial) -> dict[str, object]:
+def json_from_trial(trial: Trial | Untried) -> dict[str, object]:
+    if isinstance(trial, Untried):
+        return {"untried": trial.why}
     taken = {each.role: list(each.winner.engines) if each.winner else "onnxruntime" for each in trial.roles}
     return {**json_from_record(trial), "taken": taken, "words": trial.words}

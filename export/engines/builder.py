@@ -66,6 +66,9 @@ def config_for(library: Library, builder: Any, request: BuildRequest) -> Any:
     config.profiling_verbosity = (
         library.module.ProfilingVerbosity.DETAILED
     )  # the inspectors read what it leaves
+    if library.name == "tensorrt-rtx":
+        # Of engines that take memory by themselves TensorRT-RTX lets no step be recorded.
+        config.set_flag(library.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
     add_profiles(builder, config, request.profiles)
     return config
 

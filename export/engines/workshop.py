@@ -26,7 +26,7 @@ from export.engines.request import BuildReport, BuildRequest
 from export.engines.serving import EngineShape, Serving, check_serving, reach_of
 from export.engines.timing_cache import timing_file
 
-FLAGS = "strongly typed, detailed"  # what every engine is built with; another way to build is another text
+FLAGS = "strongly typed, detailed, memory of ours"  # what every engine is built with; another way to build is another text
 SPARE = 1.1  # of the weights' size: kernels beside them
 
 

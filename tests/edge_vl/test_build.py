@@ -110,15 +110,15 @@ def test_a_second_build_builds_nothing(adders: Path) -> None:
     done = ran("build", adders, *RTX, "--json")
     assert news(done) == [] and engines_on(adders / "engines") == before
     said = ran("build", adders, *RTX).out.splitlines()
-    assert len(said) == len(ENGINES) and all("there already" in line for line in said)
+    assert len(said) == len(ENGINES) + 1 and all("there already" in line for line in said[:-1])
 
 
 def test_people_are_told_a_line_for_each_engine_and_where_it_lies(bare: Path) -> None:
     done = ran("build", bare, *RTX)
     assert done.status == 0, done
     lines = done.out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == [*ENGINES]
-    for line, name in zip(lines, ENGINES, strict=True):
+    assert [line.partition(":")[0] for line in lines] == [*ENGINES, "not tried"]
+    for line, name in zip(lines[:-1], ENGINES, strict=True):
         folder = bare / "engines" / engines_on(bare / "engines")[name][0]
         assert line.endswith(f": {folder / name}.plan") and " MiB held" in line and " s, " in line
 

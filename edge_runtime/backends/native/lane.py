@@ -18,7 +18,7 @@ class Lane:
         self._context = context
         self._stream: Stream = context.stream
         self._desk = desk
-        self._is_fixed = is_fixed and context.is_recordable
+        self._is_fixed = is_fixed
         self._runs = 0
         self._recording: Recording | None = None
 
@@ -40,7 +40,7 @@ class Lane:
         for name, shape in shapes.items():
             self._context.shape(name, shape)
         # The library sets itself up in a context's first run, which therefore cannot be recorded.
-        if self._is_fixed and self._runs == 1:
+        if self._is_fixed and self._runs == 1 and self._context.is_recordable:
             self._recording = self._stream.record(lambda: self._work(shapes))
 
     def _work(self, shapes: Mapping[str, Shape]) -> None:

@@ -193,7 +193,7 @@ class FakeFunction:
 def number_from(where: str, parameter: Parameter, argument: object) -> int:
     if isinstance(argument, int):
         return argument & ((1 << 8 * ctypes.sizeof(parameter.value)) - 1)
-    if isinstance(argument, ctypes._SimpleCData) and not isinstance(argument, ctypes._Pointer):
+    if isinstance(argument, ctypes._SimpleCData):
         if ctypes.sizeof(argument) != ctypes.sizeof(parameter.value):
             raise ctypes.ArgumentError(f"{where}: {argument!r} has {ctypes.sizeof(argument)} bytes")
         return int(argument.value or 0)

@@ -93,3 +93,9 @@ class Desk:
     def seen(host: int, nbytes: int) -> Bytes:
         """Pinned memory, as the host sees it."""
         return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(host))
+
+    def scribbled(self, nbytes: int, value: int) -> int:
+        """Pinned memory, full of a value."""
+        host = self.pinned(nbytes)
+        self.seen(host, nbytes)[:] = value
+        return host

@@ -165,6 +165,18 @@ def test_a_capture_ends_where_it_began() -> None:
     assert desk.end(stream)[0] == 0
 
 
+def test_a_graph_and_what_is_made_of_it_are_two_things() -> None:
+    desk = Desk.ready()
+    stream = desk.stream()
+    desk.begin(stream)
+    graph = desk.end(stream)[1]
+    executable = desk.instantiate(graph)
+    assert desk.driver.cuGraphDestroy(HANDLE(executable)) == 400
+    assert desk.driver.cuGraphExecDestroy(HANDLE(graph)) == 400
+    assert desk.launch(graph, stream) == 400
+    assert [leak.split(" 0x")[0] for leak in desk.driver.leaks()[1:3]] == ["graph", "instantiated graph"]
+
+
 def test_captures_do_not_nest() -> None:
     desk = Desk.ready()
     stream = desk.stream()

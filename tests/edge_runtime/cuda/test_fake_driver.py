@@ -8,19 +8,11 @@ import pytest
 
 from tests.edge_runtime.cuda.desk import HANDLE, SIZE, U64, Desk
 from tests.edge_runtime.cuda.fake_driver import CODES, FakeDevice, FakeDriver
-from tests.edge_runtime.cuda.fake_memory import Span
-from tests.edge_runtime.cuda.fake_streams import CallFailed, Operation
-
-
-def scribble(nbytes: int, desk: Desk, value: int) -> int:
-    host = desk.pinned(nbytes)
-    desk.seen(host, nbytes)[:] = value
-    return host
 
 
 def test_what_was_uploaded_comes_back() -> None:
     desk = Desk.ready()
-    stream, device, host = desk.stream(), desk.device(100), scribble(100, desk, 7)
+    stream, device, host = desk.stream(), desk.device(100), desk.scribbled(100, 7)
     back = desk.pinned(100)
     assert desk.upload(device, host, 100, stream) == 0
     assert desk.download(back, device, 100, stream) == 0
@@ -35,33 +27,6 @@ def test_memory_begins_as_not_a_number() -> None:
     desk.download(host, device, 8, stream)
     desk.synchronize(stream)
     assert np.isnan(desk.seen(host, 8).view("<f4")).all()
-
-
-def test_a_result_that_is_not_waited_for_is_garbage() -> None:
-    desk = Desk.ready()
-    stream, device, host, back = desk.stream(), desk.device(4), scribble(4, desk, 7), desk.pinned(4)
-    desk.upload(device, host, 4, stream)
-    desk.download(back, device, 4, stream)
-    assert (desk.seen(back, 4) == 0xFF).all()
-
-
-def test_what_is_written_to_a_source_before_the_copy_is_done_is_what_is_copied() -> None:
-    desk = Desk.ready()
-    stream, device, host, back = desk.stream(), desk.device(4), scribble(4, desk, 7), desk.pinned(4)
-    desk.upload(device, host, 4, stream)
-    desk.seen(host, 4)[:] = 9  # too early
-    desk.download(back, device, 4, stream)
-    desk.synchronize(stream)
-    assert (desk.seen(back, 4) == 9).all()
-
-
-def test_an_early_driver_copies_at_once() -> None:
-    desk = Desk.ready(FakeDriver(when="early"))
-    stream, device, host, back = desk.stream(), desk.device(4), scribble(4, desk, 7), desk.pinned(4)
-    desk.upload(device, host, 4, stream)
-    desk.seen(host, 4)[:] = 9
-    desk.download(back, device, 4, stream)
-    assert (desk.seen(back, 4) == 7).all()
 
 
 def test_host_memory_that_is_not_pinned_is_refused() -> None:
@@ -158,79 +123,6 @@ def test_a_context_released_for_the_last_time_is_gone() -> None:
     assert desk.driver.cuDevicePrimaryCtxRelease_v2(0) == 201
 
 
-def test_a_destroyed_stream_takes_no_work() -> None:
-    desk = Desk.ready()
-    stream, device = desk.stream(), desk.device(4)
-    assert desk.driver.cuStreamDestroy_v2(HANDLE(stream)) == 0
-    assert desk.fill(device, 0, 4, stream) == 400
-
-
-def test_the_default_stream_is_refused() -> None:
-    desk = Desk.ready()
-    assert desk.fill(desk.device(4), 0, 4, 0) == 400
-
-
-def test_a_stream_waits_for_an_event_of_another() -> None:
-    desk = Desk.ready()
-    first, second, event = desk.stream(), desk.stream(), desk.event()
-    device, back = desk.device(4), desk.pinned(4)
-    desk.fill(device, 5, 4, first)
-    desk.record(event, first)
-    assert desk.wait(second, event) == 0
-    assert desk.download(back, device, 4, second) == 0
-    desk.synchronize(second)
-    assert (desk.seen(back, 4) == 5).all()
-
-
-def test_two_streams_that_touch_the_same_bytes_race() -> None:
-    desk = Desk.ready()
-    first, second, device, back = desk.stream(), desk.stream(), desk.device(4), desk.pinned(4)
-    desk.fill(device, 5, 4, first)
-    assert desk.download(back, device, 4, second) == 401
-    assert "races" in desk.driver.complaints[-1]
-
-
-def test_what_the_host_waited_for_races_with_nothing() -> None:
-    desk = Desk.ready(FakeDriver(when="early"))
-    first, second, device, back = desk.stream(), desk.stream(), desk.device(4), desk.pinned(4)
-    desk.fill(device, 5, 4, first)
-    desk.synchronize(first)
-    assert desk.download(back, device, 4, second) == 0
-
-
-def test_an_event_recorded_too_early_orders_nothing() -> None:
-    desk = Desk.ready()
-    first, second, event = desk.stream(), desk.stream(), desk.event()
-    device, back = desk.device(4), desk.pinned(4)
-    desk.record(event, first)
-    desk.fill(device, 5, 4, first)
-    desk.wait(second, event)
-    assert desk.download(back, device, 4, second) == 401
-
-
-def test_the_time_between_events_is_known_once_they_are_reached() -> None:
-    desk = Desk.ready()
-    stream, start, end, device = desk.stream(), desk.event(), desk.event(), desk.device(4)
-    elapsed = ctypes.c_float()
-    desk.record(start, stream)
-    desk.fill(device, 0, 4, stream)
-    desk.record(end, stream)
-    assert desk.driver.cuEventElapsedTime(ctypes.byref(elapsed), HANDLE(start), HANDLE(end)) == 600
-    assert desk.driver.cuEventSynchronize(HANDLE(end)) == 0
-    assert desk.driver.cuEventElapsedTime(ctypes.byref(elapsed), HANDLE(start), HANDLE(end)) == 0
-    assert elapsed.value > 0
-
-
-def test_an_event_without_timing_tells_no_time() -> None:
-    desk = Desk.ready()
-    stream, start, end = desk.stream(), desk.event(2), desk.event(2)
-    for event in (start, end):
-        desk.record(event, stream)
-    desk.synchronize(stream)
-    elapsed = ctypes.c_float()
-    assert desk.driver.cuEventElapsedTime(ctypes.byref(elapsed), HANDLE(start), HANDLE(end)) == 400
-
-
 def test_what_is_left_behind_is_listed() -> None:
     desk = Desk.ready()
     stream, device, host = desk.stream(), desk.device(12), desk.pinned(34)
@@ -244,7 +136,7 @@ def test_what_is_left_behind_is_listed() -> None:
 
 def test_pinned_memory_that_was_freed_reads_as_rubbish() -> None:
     desk = Desk.ready()
-    host = scribble(4, desk, 7)
+    host = desk.scribbled(4, 7)
     view = desk.seen(host, 4)
     desk.driver.cuMemFreeHost(HANDLE(host))
     assert (view != 7).all()
@@ -255,27 +147,6 @@ def test_the_nth_call_fails_as_planted() -> None:
     codes = [desk.driver.cuMemAlloc_v2(ctypes.byref(U64()), SIZE(4)) for _ in range(3)]
     assert codes == [0, 2, 0]
     assert desk.driver.count("cuMemAlloc_v2") == 3
-
-
-def test_a_kernel_that_faults_loses_the_context() -> None:
-    desk = Desk.ready(FakeDriver(fails={"kernel": (2, 719)}))
-    stream = desk.stream()
-    kernel = Operation("kernel", (), (), lambda: None, is_kernel=True)
-    desk.driver.enqueue(stream, kernel)
-    assert desk.synchronize(stream) == 0
-    desk.driver.enqueue(stream, kernel)
-    assert desk.synchronize(stream) == 719
-    with pytest.raises(CallFailed, match="the context is lost"):
-        desk.driver.enqueue(stream, kernel)
-
-
-def test_a_kernel_that_reaches_outside_its_memory_faults() -> None:
-    desk = Desk.ready()
-    stream, device = desk.stream(), desk.device(4)
-    span = Span(device, 8)
-    kernel = Operation("kernel", (), (span,), lambda: desk.driver.bytes_of(device, 8).fill(0), is_kernel=True)
-    desk.driver.enqueue(stream, kernel)
-    assert desk.synchronize(stream) == 700
 
 
 def test_the_device_says_what_it_is() -> None:

@@ -94,9 +94,10 @@ class Bench:
         plan = write_plan(graph, profiles or [rows(1, 8)], folder / "plan", built_for=self.title, **settings)
         return self.engine(plan)
 
-    def caching(self, folder: Path, *, in_place: bool) -> Any:
+    def caching(self, folder: Path, *, in_place: bool, profiles: int = 1) -> Any:
+        """Nothing of it is dynamic: its profiles say nothing."""
         graph = caching(folder / "caching.onnx", in_place=in_place)
-        return self.engine(write_plan(graph, [], folder / "plan", built_for=self.title))
+        return self.engine(write_plan(graph, [{}] * profiles, folder / "plan", built_for=self.title))
 
     def context(self, engine: Any, profile: int = 0, *, activations: int | None = None) -> Any:
         """With memory for its activations, and its profile chosen."""

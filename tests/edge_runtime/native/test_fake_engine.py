@@ -6,6 +6,7 @@ import gc
 import json
 import mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,25 @@ def test_what_is_no_plan_is_refused_in_the_log(content: bytes, complaint: str) -
     assert bench.runtime.deserialize_cuda_engine(content) is None
     assert complaint in bench.lines[0]
     assert "Engine deserialization failed" in bench.lines[-1]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" * 300])
+def test_the_real_library_words_its_refusals_alike(content: bytes) -> None:
+    real, heard = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed"), list[str]()
+
+    class Listener(real.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            real.ILogger.__init__(self)
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity == real.ILogger.ERROR:
+                heard.append(msg)
+
+    bench = Bench()
+    assert real.Runtime(Listener()).deserialize_cuda_engine(content) is None
+    assert bench.runtime.deserialize_cuda_engine(content) is None
+    told = [line.partition("(")[2].partition(" In ")[0].rstrip(".)") for line in (heard[0], bench.lines[0])]
+    assert told[0] == told[1]
 
 
 def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:

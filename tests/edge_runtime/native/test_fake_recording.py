@@ -65,6 +65,20 @@ def test_a_run_after_a_change_of_profile_is_not_recorded(tmp_path: Path) -> None
         bench.desk.synchronize(bench.stream)
 
 
+def test_a_run_after_a_change_of_profile_alone_is_not_recorded(tmp_path: Path) -> None:
+    bench = Bench()
+    context = bench.context(bench.caching(tmp_path, in_place=True, profiles=2))
+    cache = bench.desk.device(512)
+    bench.put(cache, np.zeros(128, np.float32))
+    places = {name: bench.desk.device(512) for name in ("row", "write_index", "seen")}
+    bench.put(places["write_index"], np.zeros(1, np.int64))
+    bench.bound(context, **places, **{"past_key_values.0.key": cache, "present.0.key": cache})
+    assert context.execute_async_v3(bench.stream), bench.lines
+    assert bench.desk.synchronize(bench.stream) == 0
+    context.set_optimization_profile_async(1, bench.stream)
+    assert bench.captured([context])[:2] == ([False], 901)
+
+
 def test_a_profile_is_not_switched_in_a_recording(tmp_path: Path) -> None:
     bench = Bench()
     context, _, _ = warm(bench, tmp_path)

@@ -104,6 +104,24 @@ def test_an_argument_that_the_real_one_has_not_is_drift() -> None:
         fitted(ICudaEngine, recorded(RTX), {})
 
 
+def test_an_argument_that_the_fake_lacks_is_drift() -> None:
+    class ICudaEngine(Surface):
+        def get_tensor_name(self) -> str:
+            return ""
+
+    with pytest.raises(Drift, match=r"takes \[\]"):
+        fitted(ICudaEngine, recorded(RTX), {})
+
+
+def test_an_argument_that_only_the_fake_has_is_drift() -> None:
+    class ICudaEngine(Surface):
+        def get_tensor_name(self, index: int, colour: str = "") -> str:
+            return ""
+
+    with pytest.raises(Drift, match=r"takes \['colour', 'index'\]"):
+        fitted(ICudaEngine, recorded(RTX), {})
+
+
 def test_a_method_where_the_real_one_has_a_property_is_drift() -> None:
     class ICudaEngine(Surface):
         def num_io_tensors(self) -> int:
@@ -140,6 +158,8 @@ def test_attributes_are_refused_as_by_the_real_class() -> None:
         runtime.colour = 1
     with pytest.raises(AttributeError, match="no setter"):
         runtime.logger = None
+    with pytest.raises(AttributeError, match="no setter"):
+        runtime.num_DLA_cores = 1
     with pytest.raises(AttributeError, match="no attribute 'colour'"):
         _ = runtime.colour
     with pytest.raises(NotOffered, match="max_threads"):

@@ -46,7 +46,7 @@ def reference(bundle: Bundle, dialect: Dialect) -> Assistant:
     return Assistant(bundle, OrtBackend(bundle, threads=1, dialect=dialect))
 
 
-@pytest.mark.parametrize("dialect,title", PAIRS)
+@pytest.mark.parametrize(("dialect", "title"), PAIRS)
 def test_a_conversation_about_pictures_has_the_tokens_of_onnx_runtime(
     subjects: Path, tmp_path: Path, dialect: Dialect, title: str
 ) -> None:
@@ -119,7 +119,7 @@ def test_work_that_is_done_at_once_gives_the_same_answers(subjects: Path, tmp_pa
     bundle, request = bundle_in(subjects, "trt"), Request(max_tokens=6)
     answers = []
     for when in ("late", "early"):
-        board = Board(driver=FakeDriver(when=when))  # type: ignore[arg-type]
+        board = Board(driver=FakeDriver(when=when))
         with board.assistant(bundle, "trt", tmp_path / when) as found:
             answers.append(found.ask(QUESTIONS[0], picture(3), request=request).token_ids)
     assert answers[0] == answers[1]

@@ -51,6 +51,7 @@ class Foundry:
     layers: Sequence[str] = ("CONSTANT", "MATRIX_MULTIPLY")
     calls: list[str] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
+    flagged: list[object] = field(default_factory=list)  # of its configurations
     attention: list[Double] = field(default_factory=list)
     configs: list[Double] = field(default_factory=list)
     profiles: list[tuple[object, ...]] = field(default_factory=list)
@@ -138,6 +139,7 @@ class Foundry:
             add_optimization_profile=lambda profile: 0,
             create_timing_cache=lambda data: keeper.created(data, self.double),
             set_timing_cache=keeper.attached,
+            set_flag=self.flagged.append,
         )
         self.configs.append(config)
         return self.configs[-1]

@@ -165,6 +165,10 @@ class TestVersions:
         assert [config.given for config in foundry.configs] == [{"profiling_verbosity": detailed}]
         assert foundry.profiles == [("x", (1, 256), (8, 256), (64, 256))]
 
+    def test_rtx_alone_is_asked_to_keep_to_memory_that_it_is_given(self, product: BuildRequest) -> None:
+        flagged = [built(made(), product)[1].flagged for made in (old_foundry, new_foundry, rtx_foundry)]
+        assert flagged == [[], [], [real_module().BuilderFlag.REQUIRE_USER_ALLOCATION]]
+
     @pytest.mark.parametrize("made", [old_foundry, new_foundry, rtx_foundry])
     def test_none_is_asked_for_what_11_has_removed(self, made: Any, product: BuildRequest) -> None:
         _, foundry = built(made(), product)
@@ -206,6 +210,7 @@ def test_a_plan_written_at_once_is_the_plan_written_piece_by_piece(
     assert parser.parse_from_file(streamed.request.onnx)
     config = builder.create_builder_config()
     config.profiling_verbosity = real.ProfilingVerbosity.DETAILED
+    config.set_flag(real.BuilderFlag.REQUIRE_USER_ALLOCATION)
     plan = tmp_path / "at_once.plan"
     assert write_plan(real, WithoutStream(builder), network, config, plan)
     assert plan.read_bytes() == streamed.path.read_bytes()

@@ -124,6 +124,9 @@ def test_every_plan_is_built_to_be_inspected_in_detail() -> None:
     class Config:
         profiling_verbosity: object = None
 
+        def set_flag(self, flag: object) -> None:
+            """Any."""
+
     class Builder:
         def create_builder_config(self) -> Config:
             return Config()
