@@ -34,7 +34,16 @@ def passed(bundle: Path, checkpoint: Path) -> Ran:
 def test_a_bundle_and_its_checkpoint_pass(passed: Ran) -> None:
     assert (passed.status, passed.err) == (0, "")
     record = passed.record()
-    assert set(record) == {"bundle", "files", "hashes", "structure", "parity", "engine", "engine_reason", "passed"}
+    assert set(record) == {
+        "bundle",
+        "files",
+        "hashes",
+        "structure",
+        "parity",
+        "engine",
+        "engine_reason",
+        "passed",
+    }
     assert (record["hashes"], record["structure"], record["passed"]) == ("ok", "ok", True)
     assert tuple(each["role"] for each in record["parity"]["roles"]) == ROLES
     assert all(each["cosine"] > 0.99999 and each["passed"] for each in record["parity"]["roles"])
@@ -73,7 +82,13 @@ def test_what_quantising_cost_is_told_where_the_bundle_has_it(own_bundle: Path) 
     (own_bundle / MANIFEST_NAME).unlink()
     write_manifest(own_bundle, replace(manifest, quality=figures | sat))
     lines = ran("verify", own_bundle).out.splitlines()
-    assert [line.partition("  ")[0] for line in lines] == ["integrity", "quality", "quality", "engine", "passed"]
+    assert [line.partition("  ")[0] for line in lines] == [
+        "integrity",
+        "quality",
+        "quality",
+        "engine",
+        "passed",
+    ]
     beside = (
         "quality    beside the float bundle, in 7 tokens of 2 answers of the calibration set: 98.0% of tokens"
     )

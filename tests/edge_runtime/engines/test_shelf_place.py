@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from edge_runtime.engines.shelf import Found, Shelf, usual_folder
+from edge_runtime.engines.shelf import Found, Shelf, folders_to_look_in, usual_folder
 from edge_runtime.errors import EdgeVLError, MachineFault
 from tests.edge_runtime.engines.test_key import KEY
 from tests.edge_runtime.engines.test_shelf import put, receipt_of
@@ -112,3 +112,30 @@ def test_what_the_disk_says_of_a_new_shelf_is_named(
     with pytest.raises(kind) as caught:
         Shelf(tmp_path / "engines").make()
     assert (caught.value.code, caught.value.why) == (code, os.strerror(number))
+
+
+def test_engines_are_looked_for_in_the_folder_that_was_given(tmp_path: Path) -> None:
+    assert folders_to_look_in(tmp_path, Path("mine")) == (Path("mine"),)
+
+
+def test_engines_are_looked_for_beside_the_manifest_and_where_it_cannot_be_written_to_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    monkeypatch.setattr(os, "access", accessible(tmp_path))
+    assert folders_to_look_in(tmp_path, None) == (tmp_path / "engines",)
+    monkeypatch.setattr(os, "access", accessible())
+    cache = Path("/cache/edge-vl/engines")
+    assert folders_to_look_in(tmp_path, None) == (tmp_path / "engines", cache)
+
+
+def test_engines_of_a_read_only_bundle_are_found_by_a_user_without_a_home_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> NoReturn:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "access", accessible())
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert folders_to_look_in(tmp_path, None) == (tmp_path / "engines",)
