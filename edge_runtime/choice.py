@@ -20,7 +20,7 @@ from edge_runtime.engines.library import MODULES, Library, opened_library
 from edge_runtime.engines.place import TITLES, EngineName, Gpu
 from edge_runtime.engines.selection import dialect_for, dialect_for_onnxruntime, place_of
 from edge_runtime.engines.shelf import Shelf, folders_to_look_in
-from edge_runtime.engines.trial import subject_of, trial_in
+from edge_runtime.engines.trial import Candidate, RoleTrial, subject_of, trial_in
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress, silent
@@ -69,7 +69,8 @@ def check_engine(name: str) -> None:
 
 
 def chosen(bundle: Bundle, wish: Wish, ground: Ground = Ground(), progress: Progress = silent) -> Choice:
-    """EVL-ENGINE-* and EVL-GPU-* where the engine that was asked for cannot be had; "auto" always finds one."""
+    """EVL-ENGINE-* and EVL-GPU-* where the engine that was asked for cannot be had; "auto" takes the CPU if nothing
+    else. EVL-BUNDLE-DIALECT where ONNX Runtime is what is left, and the bundle has no graphs for it."""
     check_engine(wish.engine)
     for name in MODULES:
         if wish.engine == name:
@@ -116,6 +117,14 @@ def unfitness(provider: Provider, decoder: GraphEntry) -> str:
     return ""
 
 
+def best_of(trial: RoleTrial) -> Candidate | None:
+    return trial.best
+
+
+def winner_of(trial: RoleTrial) -> Candidate | None:
+    return trial.winner
+
+
 def told(error: EdgeVLError) -> str:
     return f"{error.what} ({error.why})"
 
@@ -130,10 +139,10 @@ class Native:
     progress: Progress
 
     def choice(self, name: EngineName, gpu: Gpu | None) -> Choice:
-        """Of an engine that was asked for. A trial that found some of it wrong or slow is heeded; it need not be there."""
+        """Of an engine that was asked for, fast or not. A trial that found some of it wrong is heeded; it need not be there."""
         library, found, shelves = self._found(name, gpu)
         try:
-            return self._tried(library, found, shelves)
+            return self._tried(library, found, shelves, is_asked=True)
         except EdgeVLError as error:
             if error.code != "EVL-ENGINE-UNTRIED":
                 raise
@@ -159,22 +168,26 @@ class Native:
         shelves = [Shelf(each) for each in folders_to_look_in(self.bundle.folder, self.wish.engines)]
         return library, search.found(shelves, self.progress), shelves
 
-    def _tried(self, library: Library, found: Collection, shelves: list[Shelf]) -> Choice:
+    def _tried(
+        self, library: Library, found: Collection, shelves: list[Shelf], is_asked: bool = False
+    ) -> Choice:
         """EVL-ENGINE-UNTRIED, or EVL-ENGINE-SLOW where ONNX Runtime answers better in every role."""
         subject = subject_of(self.bundle, found.dialect, found.context, found.place)
         trial = trial_in(subject, [shelf.folder for shelf in shelves])
-        winners = [winner for each in trial.roles if (winner := each.winner) is not None]
-        if not winners:
+        pick = best_of if is_asked else winner_of
+        picked = {each.role: pick(each) for each in trial.roles}
+        folders = [folder for each in picked.values() if each is not None for folder in each.engines]
+        if not folders:
+            what = "no engine answers better than ONNX Runtime"
             fix = "use --engine onnxruntime, or build with another version of the library"
-            raise MachineFault(
-                "EVL-ENGINE-SLOW", "no engine answers better than ONNX Runtime", trial.words, fix
-            )
-        folders = [folder for winner in winners for folder in winner.engines]
+            raise MachineFault("EVL-ENGINE-SLOW", what, trial.words, fix)
         plans = dict(self._plan(folder, found, shelves) for folder in folders)
         native = NativeBackend(library, found.dialect, plans, self.ground.device)
-        left = frozenset(each.role for each in trial.roles if each.winner is None)
+        left = frozenset(role for role, each in picked.items() if each is None)
         context = self.bundle.manifest.max_context if "decoder" in left else found.context
-        return self._choice(self._shared(native, left), context, trial.words)
+        why = trial.words_of(pick)
+        why = f"it was asked for; {why}" if is_asked else why
+        return self._choice(self._shared(native, left), context, why)
 
     def _shared(self, native: NativeBackend, left: frozenset[Role]) -> Backend:
         """ONNX Runtime answers in the roles that are left to it, as it did when it was tried."""

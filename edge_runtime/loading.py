@@ -23,4 +23,8 @@ def load(
     check_engine(engine)
     bundle = Bundle.open(Path(path), is_trusted, progress)
     choice = chosen(bundle, Wish(engine, max_context, engines, is_trusted), progress=progress)
-    return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why)
+    try:
+        return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why)
+    except BaseException:
+        choice.backend.close()
+        raise

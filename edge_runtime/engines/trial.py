@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,22 +56,26 @@ class RoleTrial:
     candidates: tuple[Candidate, ...]
 
     @property
-    def winner(self) -> Candidate | None:
-        """The fastest that is right; None where ONNX Runtime is faster than all that are."""
+    def best(self) -> Candidate | None:
+        """The fastest that is right."""
         right = [each for each in self.candidates if not each.fault and each.ms is not None]
-        best = min(right, key=lambda each: each.ms or 0.0, default=None)
-        return best if best is not None and (best.ms or 0.0) < self.reference_ms else None
+        return min(right, key=lambda each: each.ms or 0.0, default=None)
 
     @property
-    def words(self) -> str:
+    def winner(self) -> Candidate | None:
+        """The best, where ONNX Runtime is not faster."""
+        best = self.best
+        return best if best is not None and (best.ms or 0.0) < self.reference_ms else None
+
+    def words(self, picked: Candidate | None) -> str:
         """Why it is not the first candidate that answers; "" where it is."""
-        first, winner = self.candidates[0], self.winner
-        if winner is first:
+        first = self.candidates[0]
+        if picked is first:
             return ""
         why = first.fault or "it is not faster"
-        if winner is None:
+        if picked is None:
             return f"{self.role} is left to ONNX Runtime: {why}"
-        return f"{self.role} is answered by the {winner.precision} engine instead: {why}"
+        return f"{self.role} is answered by the {picked.precision} engine instead: {why}"
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,14 @@ class Trial:
 
     @property
     def words(self) -> str:
-        lost = [each.words for each in self.roles if each.words]
-        title = f"tried on this GPU beside {self.reference}: "
-        return title + ("; ".join(lost) if lost else "every engine agrees and is faster")
+        """Of those that answer where none was asked for by name."""
+        return self.words_of(lambda each: each.winner)
+
+    def words_of(self, pick: Callable[[RoleTrial], Candidate | None]) -> str:
+        lost = [words for each in self.roles if (words := each.words(pick(each)))]
+        are_faster = all(each.winner is not None for each in self.roles)
+        rest = "every engine agrees and is faster" if are_faster else "every engine agrees"
+        return f"tried on this GPU beside {self.reference}: {'; '.join(lost) or rest}"
 
 
 def subject_of(bundle: Bundle, dialect: Dialect, context: int, place: Place) -> Subject:

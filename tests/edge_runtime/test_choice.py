@@ -113,7 +113,7 @@ def test_engines_that_were_found_right_and_fast_answer(bundle: Bundle, shelf: Sh
     backend = native(choice)
     assert (backend.name, backend.dialect) == ("tensorrt", "trt10")
     assert backend._plans == found_on(shelf, bundle).plans
-    assert choice.why == trial.words
+    assert choice.why == (trial.words if engine == "auto" else f"it was asked for; {trial.words}")
     assert "every engine agrees and is faster" in choice.why
     assert "providers" not in machine.asked
 
@@ -126,8 +126,10 @@ def test_the_second_library_answers_where_the_first_has_nothing(bundle: Bundle, 
     assert machine.asked == ["gpu", "tensorrt", "tensorrt-rtx"]
 
 
-@pytest.mark.parametrize("engine", ["auto", "tensorrt"])
-@pytest.mark.parametrize(("found", "words"), [(WRONG, WRONG.fault), (SLOW, "it is not faster")])
+@pytest.mark.parametrize(
+    ("engine", "found", "words"),
+    [("auto", WRONG, WRONG.fault), ("auto", SLOW, "it is not faster"), ("tensorrt", WRONG, WRONG.fault)],
+)
 def test_a_role_whose_engine_is_of_no_use_is_left_to_onnx_runtime(
     bundle: Bundle, shelf: Shelf, found: Candidate, words: str, engine: str
 ) -> None:
@@ -186,7 +188,21 @@ def test_where_no_engine_is_faster_onnx_runtime_answers_and_says_why(bundle: Bun
     slow = f"no engine answers better than ONNX Runtime ({trial.words})"
     assert on_cpu(choice_on(Machine(), bundle)) == without_tensorrt(slow)
     assert WRONG.fault in trial.words
+    backend = choice_on(Machine(), bundle, engine="tensorrt").backend
+    assert isinstance(backend, SharedBackend), "slow ones were asked for, a wrong one never is"
+    assert isinstance(backend.graph("adaptor"), OrtGraph)
+
+
+def test_where_every_engine_is_wrong_none_answers(bundle: Bundle, shelf: Shelf) -> None:
+    put_tried(bundle, shelf, {"vision_low": (WRONG,), "adaptor": (WRONG,), "decoder": (WRONG,)})
     assert refusal(Machine(), bundle, "tensorrt").code == "EVL-ENGINE-SLOW"
+
+
+def test_a_slow_engine_answers_where_it_was_asked_for(bundle: Bundle, shelf: Shelf) -> None:
+    put_tried(bundle, shelf, {"vision_low": (SLOW,), "adaptor": (SLOW,), "decoder": (SLOW,)})
+    choice = choice_on(Machine(), bundle, engine="tensorrt")
+    assert native(choice).name == "tensorrt"
+    assert choice.why.endswith("on the CPU: every engine agrees")
 
 
 def test_a_damaged_trial_is_none(bundle: Bundle, shelf: Shelf) -> None:

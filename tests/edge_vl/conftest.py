@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from tests.edge_vl.command import ran
-from tests.proof.subject import bundle_below, session_folder
+from tests.proof.subject import bundle_below, made_by_one, session_folder
 
 CONTEXT = 32768  # long enough that an answer can be interrupted
 VISIBLE = 94  # the first tokens of the stand-in tokenizer are ASCII's visible characters
@@ -21,8 +21,15 @@ VISIBLE = 94  # the first tokens of the stand-in tokenizer are ASCII's visible c
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = session_folder(tmp_path_factory) / "tiny"
+    with made_by_one(path) as is_mine:
+        if is_mine:
+            write_visible(path)
+    return path
+
+
+def write_visible(path: Path) -> None:
     """Greedy answers are visible ASCII and never end: every other token is as likely as visible ones on average."""
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     spec = SIZES["tiny-low"]
     spec = replace(spec, decoder=replace(spec.decoder, max_positions=CONTEXT))
     write_random_checkpoint(spec, path, "original", "float32")
@@ -30,14 +37,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = weights["language_model.lm_head.weight"]
     head[VISIBLE:] = head[:VISIBLE].mean(0)
     save_file(weights, path / "model.safetensors", {"format": "pt"})
-    return path
 
 
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
-    result = ran("export", checkpoint, path, "--precision", "fp32", "--max-context", str(CONTEXT))
-    assert result.status == 0, result.err
+    path = session_folder(tmp_path_factory) / "tiny.bundle"
+    with made_by_one(path) as is_mine:
+        if is_mine:
+            result = ran("export", checkpoint, path, "--precision", "fp32", "--max-context", str(CONTEXT))
+            assert result.status == 0, result.err
     return path
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from demo import walkthrough
 from demo.samples import samples
-from demo.walkthrough import CHECKPOINT, Lap, built
-from edge_runtime.progress import silent
+from demo.walkthrough import CHECKPOINT, Lap, Step, built
+from edge_runtime.progress import Progress, silent
 from tests.edge_vl.command import Ran, assert_refused, ran, spawned
 
 LIMIT_S = 60.0
@@ -116,15 +119,26 @@ def test_what_is_kept_is_a_checkpoint_and_a_bundle_to_go_on_with(shown: Shown) -
     assert ran("verify", kept / "bundle", "--against", kept / "checkpoint").status == 0
 
 
+@pytest.mark.parametrize("is_passed", [True, False])
 def test_a_record_tells_every_step_and_nothing_else_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_passed: bool
 ) -> None:
+    """Of a walk whose steps and files are those of the one that was shown."""
+    names = [line.split()[0] for line in shown.result.out.splitlines() if re.match(r"\w+ +[0-9.]+ s  ", line)]
+
+    def walked_before(folder: Path, progress: Progress) -> Iterator[Step]:
+        shutil.copytree(shown.kept, folder, dirs_exist_ok=True)
+        for name in names:
+            yield Step(name, "as shown", 0.5, is_passed or name != "verify", ("a detail",))
+
+    monkeypatch.setattr(walkthrough, "walk", walked_before)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = ran("demo", "--json")
-    assert result.status == 0
+    assert result.status == (0 if is_passed else 1)
     assert len(result.out.splitlines()) == 1
     record = result.record()
-    assert record["passed"] is True
+    assert record["passed"] is is_passed
+    assert [step["name"] for step in record["steps"]] == names
     assert all(
         set(step) == {"name", "summary", "seconds", "is_passed", "details"} for step in record["steps"]
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import onnx_ir as ir
@@ -103,3 +104,13 @@ def test_a_parameter_used_twice_is_one_hole_and_an_idle_one_none() -> None:
     out = TracePort("y", ("batch", 3), torch.float32)
     traced = trace(Doubled, Signature((port,), (out,)), opset=20)
     assert set(traced.holes) == {"used"}
+
+
+def test_the_collector_is_as_it_was_after_a_trace_and_after_a_failed_one() -> None:
+    before = gc.get_threshold()
+    signature = Signature((TracePort("x", (2,), torch.float32),), (TracePort("y", (2,), torch.float32),))
+    trace(nn.Identity, signature, 20)
+    assert gc.get_threshold() == before
+    with pytest.raises(ZeroDivisionError):
+        trace(lambda: nn.Linear(1 // 0, 2), signature, 20)
+    assert gc.get_threshold() == before

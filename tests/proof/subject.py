@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,17 +68,30 @@ class Subject:
 
 
 def session_folder(factory: pytest.TempPathFactory) -> Path:
-    """Where the whole session's checkpoints and bundles lie; other rooms' tests take theirs from here too."""
-    path = factory.getbasetemp() / "subjects"
+    """Where the whole session's checkpoints and bundles lie; other rooms' tests take theirs from here too.
+
+    Where processes share the tests, each has its own folder below the session's: the subjects lie beside those.
+    """
+    own = factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "subjects"
     path.mkdir(exist_ok=True)
     return path
 
 
+@contextmanager
+def made_by_one(path: Path) -> Iterator[bool]:
+    """Whether `path` is to be made; processes that want it meanwhile wait."""
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield not path.exists()
+
+
 def checkpoint_below(folder: Path, name: str, layout: LayoutName = "transformers") -> Path:
     path = folder / f"{name}-{layout}"
-    if not path.exists():
-        write = write_transformers_checkpoint if layout == "transformers" else write_original_checkpoint
-        write(path, SMALL_MODELS[name], seed=SEED)
+    with made_by_one(path) as is_mine:
+        if is_mine:
+            write = write_transformers_checkpoint if layout == "transformers" else write_original_checkpoint
+            write(path, SMALL_MODELS[name], seed=SEED)
     return path
 
 
@@ -87,9 +104,10 @@ def bundle_below(
 ) -> Path:
     """Exported once a session, whoever asks: tracing is what these tests spend their time on."""
     path = folder / f"{name}-{layout}-{precision}-{dialect}"
-    if not path.exists():
-        options = ExportOptions(dialects=(dialect,), precision=precision, max_context=CONTEXT)
-        export_bundle(checkpoint_below(folder, name, layout), path, options)
+    with made_by_one(path) as is_mine:
+        if is_mine:
+            options = ExportOptions(dialects=(dialect,), precision=precision, max_context=CONTEXT)
+            export_bundle(checkpoint_below(folder, name, layout), path, options)
     return path
 
 
