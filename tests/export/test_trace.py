@@ -109,7 +109,7 @@ def test_a_parameter_used_twice_is_one_hole_and_an_idle_one_none() -> None:
 def test_the_collector_is_as_it_was_after_a_trace_and_after_a_failed_one() -> None:
     before = gc.get_threshold()
     signature = Signature((TracePort("x", (2,), torch.float32),), (TracePort("y", (2,), torch.float32),))
-    trace(nn.Identity, signature, 20)
+    trace(nn.ReLU, signature, 20)
     assert gc.get_threshold() == before
     with pytest.raises(ZeroDivisionError):
         trace(lambda: nn.Linear(1 // 0, 2), signature, 20)
