@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from edge_runtime.backends.ort_library import (
 )
 from edge_runtime.backends.provider import CPU, PROVIDERS, Provider
 from edge_runtime.backends.provider_model import tiny_model
-from edge_runtime.child import child_environment
+from edge_runtime.child import child_environment, signal_name
 from edge_runtime.errors import MachineFault, one_line
 
 CHILD = (sys.executable, "-m", "edge_runtime.backends.provider_probe")
@@ -84,11 +83,6 @@ def cause_in(text: str) -> str:
     logged = [found[1] for line in lines if (found := LOGGED.search(line))]
     said = (*logged, *reversed(lines), "it said nothing")[0]
     return one_line(PREFIX.sub("", said))
-
-
-def signal_name(number: int) -> str:
-    known = {each.value: each.name for each in signal.Signals}
-    return known.get(number, f"signal {number}")
 
 
 def providers_here(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from edge_runtime.child import signal_name
 from edge_runtime.engines.library import Platform, this_platform
 from edge_runtime.errors import MachineFault, one_line
 from export.engines.log import is_about_device_memory, is_about_memory
@@ -56,8 +57,3 @@ def error_from_death(role: str, status: int, stderr: str, reached_mib: float) ->
     why = one_line(f"its process was {ending} at {reached_mib:.0f} MiB: {last or 'it said nothing'}")
     fix = "run it again; if it ends the same way, report these lines and build another dialect of this role"
     return MachineFault("EVL-BUILD-CRASH", f"{role}: the engine's builder crashed", why, fix)
-
-
-def signal_name(number: int) -> str:
-    names = {each.value: each.name for each in signal.Signals}
-    return names.get(number, f"signal {number}")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.child import signal_name
 from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import MachineFault, one_line
 from edge_runtime.record import record_from_json
 from export.engines.compiler import Ending, ending_of_child
 from export.engines.engine_inspector import WITHOUT_GPU
-from export.engines.failures import signal_name
 from export.engines.inspector import PlanReport
 from export.engines.products import NetworkProduct
 from export.engines.request import Failure, error_from_failure
