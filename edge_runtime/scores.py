@@ -39,6 +39,12 @@ class Scores:
             self._logits = self._fetch()
         return self._logits
 
+    def row(self, row: int) -> Scores:
+        """Of one sequence alone."""
+        place = slice(row, row + 1)
+        top = None if self.top is None else Top(self.top.values[place], self.top.ids[place])
+        return Scores(lambda: self.logits[place], top)
+
     def next_id(self, seen_ids: Ids, sampling: Sampling, rng: np.random.Generator) -> int:
         """As `sampling.next_id`, of the only row; without all the logits where the likeliest decide."""
         if self.top is not None:

@@ -36,17 +36,27 @@ class KVSequence:
 
     def prefill(self, prompt: EmbeddedPrompt) -> tuple[Scores, int]:
         """What may follow the prompt, and how many of its tokens were in the cache already."""
+        cached = self.begin(prompt)
+        scores = self.extend(prompt)
+        while len(self.keys) < len(prompt):
+            scores = self.extend(prompt)
+        return scores, cached
+
+    def begin(self, prompt: EmbeddedPrompt) -> int:
+        """How many of the prompt's tokens the cache holds; the others are for `extend`."""
         assert 0 < len(prompt) <= self.capacity, "the caller checks that a prompt fits"
         # The last token is always fed again: its logits are what the caller wants.
         cached = min(common_prefix(self.keys, prompt.keys), len(prompt) - 1)
         del self.keys[cached:]
-        scores: Scores | None = None
-        for start in range(cached, len(prompt), self.chunk_tokens):
-            stop = min(start + self.chunk_tokens, len(prompt))
-            scores = self._feed(prompt.rows(start, stop))
-            self.keys.extend(prompt.keys[start:stop])
-        assert scores is not None, "the last token is always fed"
-        return scores, cached
+        return cached
+
+    def extend(self, prompt: EmbeddedPrompt) -> Scores:
+        """The next piece of a prompt that was begun; what may follow it."""
+        start = len(self.keys)
+        stop = min(start + self.chunk_tokens, len(prompt))
+        scores = self._feed(prompt.rows(start, stop))
+        self.keys.extend(prompt.keys[start:stop])
+        return scores
 
     def append(self, token_id: int) -> Scores:
         """What may follow one more token."""

@@ -21,12 +21,16 @@ class Stopwatch:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        assert stage in self._spent, f"{stage} is not a stage"
         start = self.clock()
         try:
             yield
         finally:
-            self._spent[stage] += self.clock() - start
+            self.add(stage, self.clock() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Time that was taken elsewhere."""
+        assert stage in self._spent, f"{stage} is not a stage"
+        self._spent[stage] += seconds
 
     def timings_ms(self) -> dict[str, float]:
         """Every stage, and `total` since the watch was made."""

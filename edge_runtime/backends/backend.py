@@ -35,6 +35,9 @@ class DecoderGraph(Protocol):
     @property
     def capacity(self) -> int: ...
 
+    def row(self, row: int) -> DecoderGraph:
+        """One of its sequences alone, in the same cache."""
+
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         """embeds (B, S, D) take cache rows from write_index (B) on; scores of rows logit_index (B, K)."""
 

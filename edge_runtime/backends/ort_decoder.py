@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array, DecoderGraph, Floats, Ints
 from edge_runtime.backends.ort_faults import named_faults
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.backends.provider import Device
@@ -70,6 +70,13 @@ class OrtDecoder:
         ]
         return Scores.of(np.concatenate(parts))
 
+    def row(self, row: int) -> DecoderGraph:
+        return self if self.batch == 1 else OrtRow(self, row)
+
+    def step_row(self, row: int, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
+        assert int(write_index.max()) + embeds.shape[1] <= self.capacity, "a step may not leave the cache"
+        return Scores.of(self._run(self._rows[row], embeds, write_index, logit_index))
+
     def _binding(self) -> Any:
         binding = self._session.io_binding()
         binding.bind_output("logits", "cpu")
@@ -104,3 +111,24 @@ class OrtDecoder:
             self._session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[0].numpy().astype(np.float32)
         return logits
+
+
+class OrtRow:
+    """One sequence of several, fed alone."""
+
+    batch = 1
+
+    def __init__(self, whole: OrtDecoder, place: int) -> None:
+        self._whole = whole
+        self._place = place
+
+    @property
+    def capacity(self) -> int:
+        return self._whole.capacity
+
+    def row(self, row: int) -> DecoderGraph:
+        assert row == 0, "a row has one row"
+        return self
+
+    def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
+        return self._whole.step_row(self._place, embeds, write_index, logit_index)

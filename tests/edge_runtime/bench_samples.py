@@ -65,6 +65,10 @@ class SlowDecoder:
     def capacity(self) -> int:
         return self.decoder.capacity
 
+    def row(self, row: int) -> SlowDecoder:
+        assert row == 0 and self.batch == 1
+        return self
+
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         self.clock.now += STEP_S + ROW_S * embeds.shape[1]
         return self.decoder.step(embeds, write_index, logit_index)

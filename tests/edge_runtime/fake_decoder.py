@@ -30,6 +30,10 @@ class FakeDecoder:
     def steps(self) -> int:
         return len(self.fed)
 
+    def row(self, row: int) -> FakeDecoder:
+        assert row == 0 and self.batch == 1
+        return self
+
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         assert embeds.shape[0] == self.batch == 1
         ids = embeds[0, :, 0].astype(np.int64)

@@ -77,6 +77,10 @@ class OffDecoder:
         self.decoder = backend.decoder(1, capacity)
         self.capacity = capacity
 
+    def row(self, row: int) -> OffDecoder:
+        assert row == 0
+        return self
+
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         logits = self.decoder.step(embeds, write_index, logit_index).logits
         logits[..., 0] += np.abs(logits).max() / 1000

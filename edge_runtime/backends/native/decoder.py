@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_runtime.backends.backend import Array, Floats, Ints
+from edge_runtime.backends.backend import Array, DecoderGraph, Floats, Ints
 from edge_runtime.backends.native.cache import bindings_for, capacity_of, past_shapes
 from edge_runtime.backends.native.context import Context
 from edge_runtime.backends.native.desk import INPUTS, desk_for
@@ -64,6 +64,10 @@ class NativeDecoder:
     def is_recorded(self) -> bool:
         """Whether steps are replayed, and not asked for piece by piece."""
         return all(step.is_recorded for _, step in self._lanes)
+
+    def row(self, row: int) -> DecoderGraph:
+        assert row == 0 and self.batch == 1, "engines are fed one sequence"
+        return self
 
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         """More tokens than the engines take at once are fed in pieces; the wanted rows must lie in the last."""

@@ -65,6 +65,10 @@ class SlowDecoder:
     fed: list[tuple[int, int, int]] = field(default_factory=list)  # cache row, tokens, row of the logits
     rows: list[Array] = field(default_factory=list)
 
+    def row(self, row: int) -> SlowDecoder:
+        assert row == 0 and self.batch == 1
+        return self
+
     def step(self, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         tokens = embeds.shape[1]
         kind = [each for each in self.fed if (each[1] > 1) == (tokens > 1)]

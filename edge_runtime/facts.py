@@ -1,0 +1,53 @@
+"""What is told with every answer, whoever gave it: the engine, why it is that one, the precisions, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_runtime.answer import Answer, FinishReason, Usage
+from edge_runtime.backends.backend import Backend
+from edge_runtime.bundle import Bundle
+from edge_runtime.memory import peak_resident_mib
+from edge_runtime.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`precision` is of every role, as the bundle has it."""
+
+    engine: str
+    engine_reason: str
+    precision: Mapping[str, str]
+
+    def answer(
+        self,
+        text: str,
+        ids: Sequence[int],
+        reason: FinishReason,
+        usage: Usage,
+        stopwatch: Stopwatch,
+        steps: int,
+    ) -> Answer:
+        """`steps` are the tokens that a step of the decoder was taken for, after the prompt."""
+        timings = stopwatch.timings_ms()
+        seconds = timings["decode"] / 1000
+        return Answer(
+            text=text,
+            token_ids=tuple(ids),
+            finish_reason=reason,
+            usage=usage,
+            timings_ms=timings,
+            tokens_per_s=round(steps / seconds, 2) if steps > 0 and seconds > 0 else 0.0,
+            engine=self.engine,
+            engine_reason=self.engine_reason,
+            precision=dict(self.precision),
+            peak_rss_mib=round(peak_resident_mib(), 1),
+        )
+
+
+def facts_of(bundle: Bundle, backend: Backend, engine_reason: str) -> Facts:
+    roles = [role for role in bundle.spec.roles if role != "embed"]
+    found: dict[str, str] = {role: bundle.graph(role, backend.dialect).precision for role in roles}
+    precision = found | {"embed": bundle.manifest.embedding.precision}
+    return Facts(backend.name, engine_reason, precision)

@@ -1,0 +1,62 @@
+"""What is asked of the loop, and what the asker holds meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from PIL import Image
+
+from edge_runtime.answer import Answer
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.prompt import PromptTokens
+from edge_runtime.request import Request
+
+
+@dataclass(frozen=True)
+class Question:
+    """`pictures` are those of the prompt's places, in order. `client` is who is given a fair share."""
+
+    prompt: PromptTokens
+    pictures: tuple[Image.Image, ...] = ()
+    request: Request = Request()
+    stop_strings: tuple[str, ...] = ()
+    client: str = ""
+
+
+class Ticket:
+    """Any thread may read and cancel it; the loop's own thread writes."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.is_cancelled = False
+        self._events: SimpleQueue[str | Answer | EdgeVLError] = SimpleQueue()
+        self._answer: Answer | None = None
+
+    def cancel(self) -> None:
+        """The loop drops it before its next piece of work."""
+        self.is_cancelled = True
+
+    def tell(self, event: str | Answer | EdgeVLError) -> None:
+        self._events.put(event)
+
+    def pieces(self) -> Iterator[str]:
+        """Text as it becomes certain; waits for it. What went wrong is raised."""
+        while self._answer is None:
+            event = self._events.get()
+            if isinstance(event, EdgeVLError):
+                self._events.put(event)  # whoever looks again is told the same
+                raise event
+            if isinstance(event, Answer):
+                self._answer = event
+            elif event:
+                yield event
+
+    @property
+    def answer(self) -> Answer:
+        """The whole; waits for what is left of it."""
+        for _ in self.pieces():
+            pass
+        assert self._answer is not None, "the pieces end with the answer"
+        return self._answer

@@ -1,0 +1,234 @@
+"""Several answers at once: the tokens of one at a time, whoever comes, goes or fails meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.answer import Answer
+from edge_runtime.assistant import Assistant
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.loop.loop import Limits, Loop
+from edge_runtime.loop.ticket import Question, Ticket
+from edge_runtime.prompt import ImageRef, PromptFormat, Turn
+from edge_runtime.request import Request
+from edge_runtime.sampling import Sampling
+from edge_runtime.tokenizer import Tokenizer
+from edge_runtime.vision import digest_of
+from tests.proof.subject import bundle_below, session_folder
+
+TEXTS = (
+    "what is it?",
+    "where is the lamp?",
+    "how many are there, and of what colour?",
+    "read the sign",
+    "why?",
+)
+
+
+def picture(seed: int) -> Image.Image:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(bundle_below(session_folder(tmp_path_factory), "windowed"), is_trusted=True)
+
+
+@pytest.fixture
+def loop(bundle: Bundle) -> Iterator[Loop]:
+    backend = OrtBackend(bundle, threads=1)
+    yield Loop(bundle, backend, Limits(slots=3, waiting=8))
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def alone(bundle: Bundle) -> Iterator[Assistant]:
+    with Assistant(bundle, OrtBackend(bundle, threads=1)) as assistant:
+        yield assistant
+
+
+def question(
+    bundle: Bundle, text: str, seed: int | None = None, request: Request = Request(max_tokens=12)
+) -> Question:
+    pictures = () if seed is None else (picture(seed),)
+    turn = Turn("user", text, tuple(ImageRef(digest_of(each)) for each in pictures))
+    prompts = PromptFormat(
+        Tokenizer.open(bundle.tokenizer_path), bundle.spec.prompt, bundle.spec.image_tokens
+    )
+    return Question(prompts.chat_prompt_tokens([turn]), pictures, request, bundle.spec.prompt.stop_strings)
+
+
+def run_out(loop: Loop, most: int = 2000) -> int:
+    works = 0
+    while loop.work():
+        works += 1
+        assert works < most, "the loop does not come to an end"
+    return works
+
+
+def answers_of(loop: Loop, tickets: list[Ticket]) -> list[Answer]:
+    run_out(loop)
+    return [ticket.answer for ticket in tickets]
+
+
+def asked_alone(
+    alone: Assistant, text: str, seed: int | None, request: Request = Request(max_tokens=12)
+) -> Answer:
+    return alone.ask(text, None if seed is None else picture(seed), request=request)
+
+
+def test_answers_given_together_are_those_given_one_by_one(
+    loop: Loop, bundle: Bundle, alone: Assistant
+) -> None:
+    cases = [(text, seed) for text in TEXTS[:4] for seed in (None, 1)]
+    found = answers_of(loop, [loop.submit(question(bundle, *case)) for case in cases])
+    for (text, seed), answer in zip(cases, found, strict=True):
+        wanted = asked_alone(alone, text, seed)
+        assert (answer.token_ids, answer.text) == (wanted.token_ids, wanted.text)
+        assert answer.finish_reason == wanted.finish_reason
+    assert (loop.waiting, loop.running) == (0, 0)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0.8, seed=3), Sampling(repetition_penalty=1.2)])
+def test_what_is_drawn_together_is_what_is_drawn_alone(
+    loop: Loop, bundle: Bundle, alone: Assistant, sampling: Sampling
+) -> None:
+    request = Request(max_tokens=8, sampling=sampling)
+    found = answers_of(loop, [loop.submit(question(bundle, text, None, request)) for text in TEXTS[:3]])
+    wanted = [asked_alone(alone, text, None, request) for text in TEXTS[:3]]
+    assert [each.token_ids for each in found] == [each.token_ids for each in wanted]
+
+
+def test_pieces_are_told_as_they_become_certain_and_are_the_text(loop: Loop, bundle: Bundle) -> None:
+    ticket = loop.submit(question(bundle, TEXTS[0]))
+    run_out(loop)
+    pieces = list(ticket.pieces())
+    assert len(pieces) > 1 and "".join(pieces) == ticket.answer.text
+
+
+def test_a_second_question_about_a_picture_pays_for_its_own_tokens(loop: Loop, bundle: Bundle) -> None:
+    (first,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[0], 5))])
+    (second,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[1], 5))])
+    assert first.usage.cached_tokens == 0
+    assert second.usage.cached_tokens >= second.usage.image_tokens > 0
+    assert second.timings_ms["preprocess"] == 0.0
+
+
+def test_what_is_being_said_goes_on_while_a_long_prompt_is_read(bundle: Bundle) -> None:
+    backend = OrtBackend(bundle, threads=1)
+    loop = Loop(bundle, backend, Limits(slots=2))
+    for sequence in loop._rows.sequences:
+        sequence.chunk_tokens = 8
+    talking = loop.submit(question(bundle, TEXTS[0], request=Request(max_tokens=200)))
+    while not loop._runs or not loop._runs[0].is_decoding:
+        assert loop.work()
+    loop.submit(question(bundle, "word " * 30))
+    said = len(loop._runs[0].saying.ids)
+    works = 0
+    while not all(run.is_decoding for run in loop._runs) or len(loop._runs) < 2:
+        assert loop.work()
+        works += 1
+    (talk,) = [run for run in loop._runs if run.ticket is talking]
+    assert works > 10 and len(talk.saying.ids) - said >= works // 2 - 1
+    backend.close()
+
+
+def test_a_short_prompt_does_not_wait_for_the_whole_of_a_long_one(bundle: Bundle) -> None:
+    backend = OrtBackend(bundle, threads=1)
+    loop = Loop(bundle, backend, Limits(slots=2))
+    for sequence in loop._rows.sequences:
+        sequence.chunk_tokens = 8
+    long, short = loop.submit(question(bundle, "word " * 60)), loop.submit(question(bundle, "why?"))
+    order = []
+    while not (long in order and short in order):
+        assert loop.work()
+        order += [run.ticket for run in loop._runs if run.is_decoding and run.ticket not in order]
+        order += [each for each in (long, short) if each not in order and not each._events.empty()]
+    assert order[0] is short
+    backend.close()
+
+
+def test_who_goes_away_is_dropped_before_the_next_step(loop: Loop, bundle: Bundle) -> None:
+    tickets = [loop.submit(question(bundle, text, 1, Request(max_tokens=60))) for text in TEXTS]
+    while loop.running < 3 or not all(run.is_decoding for run in loop._runs):
+        assert loop.work()
+    for ticket in tickets:
+        ticket.cancel()
+    assert loop.work() is False
+    assert (loop.waiting, loop.running, loop._rows.free_count) == (0, 0, 3)
+
+
+def test_who_goes_away_between_two_pictures_costs_no_second(loop: Loop, bundle: Bundle) -> None:
+    ticket = loop.submit(question(bundle, TEXTS[0], 7))
+    ticket.cancel()
+    assert loop.work() is False
+    assert not loop._vision._known
+
+
+def test_too_many_are_told_to_come_again(loop: Loop, bundle: Bundle) -> None:
+    for _ in range(8):
+        loop.submit(question(bundle, TEXTS[0]))
+    with pytest.raises(EdgeVLError) as caught:
+        loop.submit(question(bundle, TEXTS[0]))
+    assert (caught.value.code, caught.value.why) == ("EVL-LOOP-FULL", "8 wait already")
+
+
+def test_what_does_not_fit_is_refused_at_once(loop: Loop, bundle: Bundle) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        loop.submit(question(bundle, "word " * 600))
+    assert caught.value.code == "EVL-CONTEXT-OVERFLOW"
+
+
+def test_a_fault_of_the_engine_is_told_to_all_it_touched_and_the_loop_goes_on(
+    loop: Loop, bundle: Bundle, alone: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = [loop.submit(question(bundle, text)) for text in TEXTS[:2]]
+    while loop.running < 2 or not all(run.is_decoding for run in loop._runs):
+        assert loop.work()
+    fault = MachineFault("EVL-ENGINE-RUN", "the engine stopped", "a test pulled the plug", "plug it in")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._rows, "step", lambda tokens: (_ for _ in ()).throw(fault))
+        run_out(loop)
+    for ticket in tickets:
+        with pytest.raises(MachineFault):
+            ticket.answer  # noqa: B018
+    (again,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[0]))])
+    assert again.token_ids == asked_alone(alone, TEXTS[0], None).token_ids
+    assert again.usage.cached_tokens == 0, "of what a fault left in the cache nobody knows"
+
+
+def test_questions_from_many_threads_are_all_answered(bundle: Bundle, alone: Assistant) -> None:
+    backend = OrtBackend(bundle, threads=1)
+    loop, stop = Loop(bundle, backend, Limits(slots=3, waiting=64)), threading.Event()
+    worker = threading.Thread(target=loop.serve, args=(stop.is_set,))
+    worker.start()
+    found: dict[int, Answer] = {}
+
+    def ask(number: int) -> None:
+        found[number] = loop.submit(question(bundle, TEXTS[number % 5], number % 2)).answer
+
+    askers = [threading.Thread(target=ask, args=(number,)) for number in range(10)]
+    for each in askers:
+        each.start()
+    for each in askers:
+        each.join(60)
+    stop.set()
+    worker.join(10)
+    assert not worker.is_alive() and sorted(found) == list(range(10))
+    for number, answer in found.items():
+        assert answer.token_ids == asked_alone(alone, TEXTS[number % 5], number % 2).token_ids
+    backend.close()
+
+
+def test_no_slots_is_no_loop(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nobody can be answered"):
+        Limits(slots=0)
