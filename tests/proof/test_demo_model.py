@@ -12,15 +12,20 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from demo.questions import cases_from_questions, held_out_questions
+from demo.questions import Case, cases_from_questions, held_out_questions
 from demo.samples import samples
 from demo.walkthrough import CHECKPOINT
+from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
+from edge_runtime.loop.loop import Limits, Loop
+from edge_runtime.loop.ticket import Question
+from edge_runtime.picture_source import picture_from_source
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.prompt import ImageRef, Turn
 from edge_runtime.request import Request
+from edge_runtime.vision import digest_of
 from export.exporter import export_bundle
 from export.options import ExportOptions
 from tests.proof.oracle import Oracle
@@ -45,25 +50,52 @@ def assistant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assistant]:
         yield assistant
 
 
+@pytest.fixture(scope="module")
+def answers(assistant: Assistant) -> list[tuple[Case, Answer]]:
+    """One at a time, as our bundle gives them."""
+    request = Request(max_tokens=LIMIT)
+    cases = cases_from_questions(held_out_questions(QUESTIONS))
+    return [(case, assistant.ask(case.prompt, case.picture, request=request)) for case in cases]
+
+
 def test_held_out_questions_are_answered_token_by_token_as_transformers_does(
-    oracle: Oracle, assistant: Assistant
+    oracle: Oracle, assistant: Assistant, answers: list[tuple[Case, Answer]]
 ) -> None:
-    cases = list(cases_from_questions(held_out_questions(QUESTIONS)))
-    assert len({case.task for case in cases}) == 15
+    assert len({case.task for case, _ in answers}) == 15
     different: list[str] = []
     right = 0
-    for case in cases:
+    for case, answer in answers:
         assert isinstance(case.picture, bytes)
         with Image.open(io.BytesIO(case.picture)) as picture:
             pixels = pixels_from_picture(picture.convert("RGB"), assistant.spec.preprocess)
         prompt = assistant.format.chat_prompt_tokens([Turn("user", case.prompt, (ImageRef(b"picture"),))])
         wanted = oracle.greedy(prompt.ids, [pixels], LIMIT)
-        answer = assistant.ask(case.prompt, case.picture, request=Request(max_tokens=LIMIT))
         if tuple(answer.token_ids) != tuple(token for token in wanted if token != oracle_end(oracle)):
             different.append(f"{case.prompt}: {answer.text!r}")
         right += answer.text.strip() == case.answer
     assert different == []
     assert right > QUESTIONS / 2, "a model that always says the same proves little"
+
+
+def test_four_at_once_are_answered_token_by_token_as_one_at_a_time(
+    assistant: Assistant, answers: list[tuple[Case, Answer]]
+) -> None:
+    bundle = assistant.bundle
+    backend = OrtBackend(bundle)
+    loop = Loop(bundle, backend, Limits(slots=4, waiting=QUESTIONS, waiting_tokens=1 << 24))
+    tickets = []
+    for case, _ in answers:
+        picture = picture_from_source(case.picture, assistant.limits)
+        turn = Turn("user", case.prompt, (ImageRef(digest_of(picture)),))
+        prompt = assistant.format.chat_prompt_tokens([turn])
+        stops = bundle.spec.prompt.stop_strings
+        tickets.append(loop.submit(Question(prompt, (picture,), Request(max_tokens=LIMIT), stops)))
+    while loop.work():
+        pass
+    found = [ticket.answer for ticket in tickets]
+    assert [each.token_ids for each in found] == [answer.token_ids for _, answer in answers]
+    assert [each.text for each in found] == [answer.text for _, answer in answers]
+    backend.close()
 
 
 def oracle_end(oracle: Oracle) -> int:
