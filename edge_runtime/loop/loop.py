@@ -19,9 +19,11 @@ from edge_runtime.loop.ticket import Question, Ticket
 from edge_runtime.prompt import check_fits
 from edge_runtime.request import DEFAULT_MAX_TOKENS
 from edge_runtime.saying import Saying
+from edge_runtime.scores import Scores
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import VisionEncoder
 
+NO_END = -1
 IDLE_S = 1.0  # how long nothing is waited for at a time
 
 
@@ -64,6 +66,7 @@ class Loop:
         self._runs: list[Run] = []
         self._is_decodes_turn = False
         self._changed = Condition()
+        self.said = 0  # tokens, since the loop was made
 
     @property
     def waiting(self) -> int:
@@ -72,6 +75,11 @@ class Loop:
     @property
     def running(self) -> int:
         return len(self._runs)
+
+    @property
+    def decoding(self) -> int:
+        """Of those that run, whose prompt is read."""
+        return sum(run.is_decoding for run in self._runs)
 
     def submit(self, question: Question) -> Ticket:
         """EVL-CONTEXT-OVERFLOW, or EVL-LOOP-FULL where too much waits already."""
@@ -84,7 +92,7 @@ class Loop:
             question.prompt,
             question.request,
             question.stop_strings,
-            self._spec.prompt.eos_id,
+            self._spec.prompt.eos_id if question.has_end else NO_END,
             limit,
         )
         tokens = len(question.prompt) + limit
@@ -152,8 +160,7 @@ class Loop:
                 run.cached = sequence.begin(run.embedded)
             scores = sequence.extend(run.embedded)
         if len(sequence.keys) == len(run.embedded):
-            run.hear(scores)
-            self._finish_if_over(run)
+            self._hear(run, scores)
 
     def _decode(self, runs: list[Run]) -> None:
         tokens = {run.row: run.saying.ids[-1] for run in runs}
@@ -168,13 +175,14 @@ class Loop:
         for run in runs:
             run.stopwatch.add("decode", watches[0].clock() - begun)
             try:
-                run.hear(scores[run.row])
+                self._hear(run, scores[run.row])
             except EdgeVLError as error:
                 self._fail([run], error)
-            else:
-                self._finish_if_over(run)
 
-    def _finish_if_over(self, run: Run) -> None:
+    def _hear(self, run: Run, scores: Scores) -> None:
+        before = len(run.saying.ids)
+        run.ticket.tell(run.saying.hear(scores))
+        self.said += len(run.saying.ids) - before
         reason = run.saying.reason
         if reason is None:
             return

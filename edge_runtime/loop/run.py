@@ -6,7 +6,6 @@ from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.loop.rows import Rows
 from edge_runtime.loop.ticket import Ticket
 from edge_runtime.saying import Saying
-from edge_runtime.scores import Scores
 from edge_runtime.stopwatch import STAGES, Stopwatch
 from edge_runtime.vision import EncodedImage, digest_of
 
@@ -36,6 +35,3 @@ class Run:
         question = self.ticket.question
         self.row = rows.take(question.prompt.keys([digest_of(each) for each in question.pictures]))
         self.stopwatch.add("queue", self.stopwatch.clock() - self._came)
-
-    def hear(self, scores: Scores) -> None:
-        self.ticket.tell(self.saying.hear(scores))

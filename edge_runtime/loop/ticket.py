@@ -16,13 +16,15 @@ from edge_runtime.request import Request
 
 @dataclass(frozen=True)
 class Question:
-    """`pictures` are those of the prompt's places, in order. `client` is who is given a fair share."""
+    """`pictures` are those of the prompt's places, in order. `client` is who is given a fair share. Without an end it is
+    answered in as many tokens as were asked for: for measuring."""
 
     prompt: PromptTokens
     pictures: tuple[Image.Image, ...] = ()
     request: Request = Request()
     stop_strings: tuple[str, ...] = ()
     client: str = ""
+    has_end: bool = True
 
 
 class Ticket:

@@ -85,6 +85,7 @@ def test_four_at_once_are_answered_token_by_token_as_one_at_a_time(
     loop = Loop(bundle, backend, Limits(slots=4, waiting=QUESTIONS, waiting_tokens=1 << 24))
     tickets = []
     for case, _ in answers:
+        assert case.picture is not None
         picture = picture_from_source(case.picture, assistant.limits)
         turn = Turn("user", case.prompt, (ImageRef(digest_of(picture)),))
         prompt = assistant.format.chat_prompt_tokens([turn])
