@@ -124,6 +124,8 @@ class Loop:
         return bool(preparing or decoding)
 
     def _drop_cancelled(self) -> None:
+        with self._changed:
+            self._queue.drop(lambda run: run.ticket.is_cancelled)
         for run in [run for run in self._runs if run.ticket.is_cancelled]:
             self._release(run)
 
@@ -133,9 +135,8 @@ class Loop:
                 if not len(self._queue):
                     return
                 run = self._queue.take()
-            if not run.ticket.is_cancelled:
-                run.begin(self._rows)
-                self._runs.append(run)
+            run.begin(self._rows)
+            self._runs.append(run)
 
     def _prepare(self, run: Run) -> None:
         """Others that prepare come first the next time: a short prompt does not wait for the whole of a long one."""

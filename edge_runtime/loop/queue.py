@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,10 +37,6 @@ class FairQueue(Generic[T]):
         self._waiting.setdefault(client, deque()).append((thing, tokens))
         self.tokens += tokens
 
-    def peek(self) -> T | None:
-        client = self._next()
-        return None if client is None else self._waiting[client][0][0]
-
     def take(self) -> T:
         client = self._next()
         assert client is not None, "nothing waits"
@@ -52,13 +49,13 @@ class FairQueue(Generic[T]):
             self._given.clear()
         return thing
 
-    def remove(self, thing: T) -> None:
-        """One that nobody waits for any more; nothing where it is not here."""
+    def drop(self, is_gone: Callable[[T], bool]) -> None:
+        """Things that nobody waits for any more."""
         for client, queue in list(self._waiting.items()):
-            for each in [each for each in queue if each[0] is thing]:
-                queue.remove(each)
-                self.tokens -= each[1]
-            if not queue:
+            kept = deque(each for each in queue if not is_gone(each[0]))
+            self.tokens -= sum(tokens for _, tokens in queue) - sum(tokens for _, tokens in kept)
+            self._waiting[client] = kept
+            if not kept:
                 del self._waiting[client]
 
     def _next(self) -> str | None:

@@ -174,6 +174,20 @@ def test_who_goes_away_between_two_pictures_costs_no_second(loop: Loop, bundle: 
     assert not loop._vision._known
 
 
+def test_who_goes_away_while_waiting_makes_room_though_nobody_is_done(loop: Loop, bundle: Bundle) -> None:
+    tickets = [loop.submit(question(bundle, TEXTS[0], request=Request(max_tokens=60))) for _ in range(3)]
+    while loop.running < 3:
+        assert loop.work()
+    late = [loop.submit(question(bundle, TEXTS[1])) for _ in range(8)]
+    for ticket in late:
+        ticket.cancel()
+    loop.work()
+    assert (loop.waiting, loop.running) == (0, 3)
+    for ticket in tickets:
+        ticket.cancel()
+    assert loop.work() is False
+
+
 def test_too_many_are_told_to_come_again(loop: Loop, bundle: Bundle) -> None:
     for _ in range(8):
         loop.submit(question(bundle, TEXTS[0]))

@@ -66,6 +66,15 @@ def test_what_is_longer_than_the_bound_is_let_in_alone() -> None:
     assert not held.has_room(1)
 
 
+def test_those_who_are_gone_take_no_room() -> None:
+    held = queue(4, 100)
+    for name, client in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("c1", "c")):
+        held.put(name, client, 25)
+    held.drop(lambda name: name in ("a1", "c1"))
+    assert (len(held), held.tokens) == (2, 50)
+    assert sorted(taken(held)) == ["a2", "b1"]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50), st.booleans()), min_size=1, max_size=60)
 )
