@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+from PIL import Image
 
 from demo.command import Parser, status_told
 from demo.data.generator import PICTURED, scene_of
+from demo.data.scene import Question, Task
+from demo.score import BOX_TASK
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.publish import staged_folder
 
 SEED = 7  # of the pictures the demo model learnt from
 LISTING = "samples.jsonl"
 MOST = 100_000
+# As much as all other tasks together: a box is the longest answer, and the one whose tokens are nearest to each other.
+BOX_WEIGHT = 14
 
 
 def write_samples(folder: Path, count: int) -> Path:
@@ -23,16 +31,34 @@ def write_samples(folder: Path, count: int) -> Path:
         what, why = f"{count} pictures cannot be drawn", f"there are 1 to {MOST}"
         raise EdgeVLError("EVL-USAGE", what, why, "give --count one of these")
     with staged_folder(folder) as made:
-        lines = [written_sample(made, index) for index in range(count)]
+        lines = []
+        for index, (picture, question) in enumerate(drawn_samples(count)):
+            picture.save(made / f"{index}.png")
+            lines.append(json.dumps({"image": f"{index}.png", "prompt": question.text}))
         (made / LISTING).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / LISTING
 
 
-def written_sample(folder: Path, index: int) -> str:
-    scene = scene_of(SEED, "train", index, PICTURED)
-    assert scene.picture is not None, "only dialogue has none"
-    scene.picture.save(folder / f"{index}.png")
-    return json.dumps({"image": f"{index}.png", "prompt": scene.questions[0].text})
+def drawn_samples(count: int) -> Iterator[tuple[Image.Image, Question]]:
+    """One question a picture; the same ones come every time, fewer are the first.
+
+    A task's share is its weight: a maker's turns grow with the weight of the tasks it has shown.
+    """
+    asked, turns = Counter[Task](), Counter[str]()
+    shown: dict[str, set[Task]] = {maker: set() for maker in PICTURED}
+    for index in range(count):
+        maker = min(PICTURED, key=lambda name: turns[name] / max(1, sum(map(weight_of, shown[name]))))
+        scene = scene_of(SEED, "train", index, (maker,))
+        assert scene.picture is not None, "only dialogue has none"
+        turns[maker] += 1
+        shown[maker] |= {question.task for question in scene.questions}
+        rarest = min(scene.questions, key=lambda question: asked[question.task] / weight_of(question.task))
+        asked[rarest.task] += 1
+        yield scene.picture, rarest
+
+
+def weight_of(task: Task) -> int:
+    return BOX_WEIGHT if task == BOX_TASK else 1
 
 
 def parser_of_command() -> argparse.ArgumentParser:

@@ -118,10 +118,10 @@ def test_what_it_says_of_the_quantised_demo_model_is_in_the_committed_files() ->
     said = " ".join(README.split())
     assert f"answer {shares[0]:.1f} % of the first 1,500, the float model {shares[1]:.1f} %" in said
     assert f"rounded to nearest, the default method, it is {shares[2]:.1f} %" in said
-    made = {"block": "64", "vision": "int8", "decoder": "int4", "head": "int8"}
+    made = {"block": "32", "vision": "int8", "decoder": "int4", "head": "int8"}
     assert [each["recipe"] | made for each in (gptq, nearest)] == [gptq["recipe"], nearest["recipe"]]
     assert (gptq["recipe"]["method"], nearest["recipe"]["method"]) == ("gptq", "rtn")
-    assert gptq["calibration"]["samples"] == nearest["calibration"]["samples"] == 64
+    assert gptq["calibration"]["samples"] == nearest["calibration"]["samples"] == 256
     assert max(shares[1] - share for share in shares) <= 1
 
 
@@ -130,19 +130,17 @@ def test_what_it_says_of_four_hundred_questions_a_kind_is_in_the_committed_files
     gptq, plain = (json.loads((ROOT / "docs" / f"{name}.json").read_text()) for name in files)
     assert gptq["questions"] == plain["questions"] == "held-out"
     assert gptq["score"]["n"] == plain["score"]["n"] == 6000
-    assert (gptq["recipe"]["method"], gptq["calibration"]["samples"]) == ("gptq", 256)
+    made = {"method": "gptq", "block": "32", "vision": "int8", "decoder": "int4", "head": "int8"}
+    assert gptq["recipe"] | made == gptq["recipe"]
+    assert gptq["calibration"]["samples"] == 256
     said, shares = " ".join(README.split()), [100 * each["score"]["overall"] for each in (gptq, plain)]
     assert f"answer {shares[0]:.1f} % of 6,000 held-out questions, the float model {shares[1]:.1f} %" in said
     before, after = plain["score"]["tasks"], gptq["score"]["tasks"]
     lost = {task: 100 * (before[task] - after[task]) for task in before}
     assert shares[1] - shares[0] <= 1
-    # The bar is two points a kind. Boxes miss it; should another kind ever, this says so.
-    assert {task for task, points in lost.items() if points > 2 + 1e-9} == {"box"}
-    assert (
-        f"lose {lost.pop('box'):.1f} ({100 * before['box']:.1f} to {100 * after['box']:.1f} %; our bar is two)"
-        in said
-    )
-    assert max(lost.values()) <= 1.3
+    assert max(lost.values()) <= 2
+    assert f"none loses more than {max(lost.values()):.1f} points" in said
+    assert f"go from {100 * before['box']:.1f} to {100 * after['box']:.1f} %" in said
 
 
 def test_what_it_says_of_the_demo_model_is_in_the_committed_files() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from calibration.samples import samples_from_file
-from demo.calibration_set import LISTING, main, write_samples
+from demo.calibration_set import LISTING, drawn_samples, main, write_samples
+from demo.data.scene import TASKS
 from edge_runtime.errors import EdgeVLError
 
 
@@ -26,6 +28,13 @@ def test_calibrate_takes_the_list_and_the_same_pictures_come_every_time(tmp_path
     assert {name: more[name] for name in first if name != LISTING} == {
         name: data for name, data in first.items() if name != LISTING
     }
+
+
+def test_boxes_are_asked_for_as_often_as_all_else_and_every_other_kind_about_alike() -> None:
+    asked = Counter(question.task for _, question in drawn_samples(128))
+    assert set(asked) == set(TASKS) - {"dialogue"}
+    assert abs(asked.pop("box") - asked.total()) <= 16
+    assert max(asked.values()) <= min(asked.values()) + 2
 
 
 @pytest.mark.parametrize("count", [0, -1, 1_000_000])
