@@ -68,10 +68,19 @@ def check_engine(name: str) -> None:
         raise EdgeVLError("EVL-ENGINE-UNKNOWN", what, why, "choose one of these, or leave --engine out")
 
 
+def check_folder(bundle: Bundle, wish: Wish) -> None:
+    """EVL-ENGINE-ABSENT where a folder was named that there is not: nothing less would be said of a slip of the pen."""
+    if wish.engines is not None and not wish.engines.is_dir():
+        what, why = f"there are no engines in {wish.engines}", "there is no such folder"
+        fix = f"run `edge-vl build {bundle.folder} --engines {wish.engines}`, or leave --engines out"
+        raise EdgeVLError("EVL-ENGINE-ABSENT", what, why, fix)
+
+
 def chosen(bundle: Bundle, wish: Wish, ground: Ground = Ground(), progress: Progress = silent) -> Choice:
     """EVL-ENGINE-* and EVL-GPU-* where the engine that was asked for cannot be had; "auto" takes the CPU if nothing
     else. EVL-BUNDLE-DIALECT where ONNX Runtime is what is left, and the bundle has no graphs for it."""
     check_engine(wish.engine)
+    check_folder(bundle, wish)
     for name in MODULES:
         if wish.engine == name:
             return Native(bundle, wish, ground, progress).choice(name, ground.gpu())
@@ -80,6 +89,7 @@ def chosen(bundle: Bundle, wish: Wish, ground: Ground = Ground(), progress: Prog
         return Choice(OrtBackend(bundle, provider=provider), wish.max_context, "it was asked for")
     gpu = gpu_or_fault(ground)
     if isinstance(gpu, str):
+        bundle.graph("decoder", "ort")
         return Choice(OrtBackend(bundle, provider=CPU), wish.max_context, gpu)
     return fastest(Native(bundle, wish, ground, progress), gpu)
 

@@ -56,7 +56,7 @@ class Calls:
             what, fix = "NVIDIA's driver is not installed", "install it, or use --engine onnxruntime"
             raise MachineFault("EVL-GPU-DRIVER", what, str(error), fix) from error
         for name, kinds in SIGNATURES.items():
-            function = getattr(self._library, name)
+            function = self._found(name)
             function.argtypes, function.restype = kinds, c_int
 
     def __call__(self, name: str, *given: Any) -> None:
@@ -76,6 +76,16 @@ class Calls:
 
     def words(self, name: str, status: int) -> str:
         return f"{name} answered {status}, {self._told('cuGetErrorName', status)}: {self._told('cuGetErrorString', status)}"
+
+    def _found(self, name: str) -> Any:
+        try:
+            return getattr(self._library, name)
+        except AttributeError as error:
+            what, fix = (
+                "NVIDIA's driver is too old",
+                "install one of CUDA 11.4 or newer, or use --engine onnxruntime",
+            )
+            raise MachineFault("EVL-GPU-DRIVER", what, str(error), fix) from error
 
     def _told(self, name: str, status: int) -> str:
         text = c_char_p()

@@ -26,6 +26,10 @@ class DeviceMemory:
         self.address = address
         self.nbytes = nbytes
 
+    def part(self, start: int, nbytes: int) -> DeviceMemory:
+        assert 0 <= start <= start + nbytes <= self.nbytes, "a part lies inside"
+        return DeviceMemory(self.address + start, nbytes)
+
 
 class PinnedMemory:
     """Bytes of ours that stay where they are, so that the GPU copies them while we go on."""
@@ -54,10 +58,12 @@ class Device:
         self.calls("cuDeviceGet", ctypes.byref(number), index)
         self.calls("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
         self._context = context
-        self._held = ExitStack()
         self._streams: list[Stream] = []
-        self._held.callback(self.calls.answer, "cuDevicePrimaryCtxRelease_v2", number)
-        self.enter()
+        self._is_open = True
+        with ExitStack() as held:
+            held.callback(self.calls.answer, "cuDevicePrimaryCtxRelease_v2", number)
+            self.enter()
+            self._held = held.pop_all()
 
     def __enter__(self) -> Device:
         return self
@@ -68,13 +74,21 @@ class Device:
         self.close()
 
     def close(self) -> None:
+        """Again does nothing."""
+        if self._is_open:
+            self.rest()
+            self._is_open = False
+            self._held.close()
+
+    def rest(self) -> None:
+        """Nothing is being done any more, and what was recorded is forgotten: what it was done with may go."""
         self.calls.answer("cuCtxSetCurrent", self._context)
         for stream in self._streams:
-            stream.settle()  # before the memory goes that it may be working on
-        self._held.close()
+            stream.rest()
 
     def enter(self) -> None:
         """A thread says once, before its first call, which GPU it talks to."""
+        assert self._is_open, "the device was closed"
         self.calls("cuCtxSetCurrent", self._context)
 
     def free_bytes(self) -> int:

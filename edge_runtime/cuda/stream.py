@@ -34,12 +34,13 @@ class Stream:
         """As other libraries want it."""
         return self._handle.value or 0
 
-    def settle(self) -> None:
-        """Nothing of it is being done any more, whether it went well or not."""
+    def rest(self) -> None:
+        """Nothing of it is being done any more, whether it went well or not, and its recordings are gone."""
         self._calls.answer("cuStreamSynchronize", self._handle)
+        self._held.close()
 
     def close(self) -> None:
-        self._held.close()
+        self.rest()
         self._calls.answer("cuStreamDestroy_v2", self._handle)
 
     def upload(self, place: DeviceMemory, source: PinnedMemory, nbytes: int) -> None:
@@ -60,29 +61,26 @@ class Stream:
     def record(self, work: Callable[[], None]) -> Recording | None:
         """What `work` asks of the stream, which is not done now. None where a part of it cannot be recorded; asked for
         outright, that part is done or says what is the matter."""
-        self._calls("cuStreamBeginCapture_v2", self._handle, THIS_THREAD)
         graph, is_whole = Handle(), False
         try:
+            self._calls("cuStreamBeginCapture_v2", self._handle, THIS_THREAD)
             work()
             is_whole = True
         except MachineFault:
             is_whole = False
-        finally:  # a stream left recording would be of no use
-            status = self._calls.answer("cuStreamEndCapture", self._handle, ctypes.byref(graph))
-        if status or not graph:
-            return None
-        return self._instantiated(graph, is_whole)
+        finally:  # a stream left recording would be of no use, whatever stopped the work
+            self._calls.answer("cuStreamEndCapture", self._handle, ctypes.byref(graph))
+            recording = self._instantiated(graph) if graph and is_whole else None
+            if graph:
+                self._calls.answer("cuGraphDestroy", graph)
+        return recording
 
     def replay(self, recording: Recording) -> None:
         self._calls("cuGraphLaunch", recording.handle, self._handle)
 
-    def _instantiated(self, graph: Handle, is_whole: bool) -> Recording | None:
+    def _instantiated(self, graph: Handle) -> Recording | None:
         recording = Recording()
-        try:
-            if not is_whole:
-                return None
-            self._calls("cuGraphInstantiateWithFlags", ctypes.byref(recording.handle), graph, 0)
-        finally:
-            self._calls("cuGraphDestroy", graph)
+        if self._calls.answer("cuGraphInstantiateWithFlags", ctypes.byref(recording.handle), graph, 0):
+            return None
         self._held.callback(self._calls.answer, "cuGraphExecDestroy", recording.handle)
         return recording

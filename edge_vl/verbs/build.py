@@ -57,12 +57,21 @@ def opened_bundles(arguments: Namespace, terminal: Terminal) -> list[Bundle]:
         return [bundle]
     refuse_checkpoint(arguments.fallback)
     other = Bundle.open(arguments.fallback, arguments.trust_bundle, terminal.progress)
-    if other.spec == bundle.spec and other.manifest.calibration is None:
+    why = unfitness(other, bundle)
+    if not why:
         return [bundle, other]
     what = f"{arguments.fallback} cannot stand in for {arguments.bundle}"
-    why = "it is quantised itself" if other.spec == bundle.spec else "it is another model"
     fix = "name the float bundle that this one was calibrated from, or leave --fallback out"
     raise EdgeVLError("EVL-BUILD-FALLBACK", what, why, fix)
+
+
+def unfitness(other: Bundle, bundle: Bundle) -> str:
+    """Why its engines cannot answer for those of `bundle`; "" where they can."""
+    if other.spec != bundle.spec:
+        return "it is another model"
+    if other.manifest.provenance.checkpoint_sha256 != bundle.manifest.provenance.checkpoint_sha256:
+        return "it was exported from another checkpoint"
+    return "" if other.manifest.calibration is None else "it is quantised itself"
 
 
 def orders_for(bundle: Bundle, dialect: Dialect, place: Place, context: int) -> list[Order]:

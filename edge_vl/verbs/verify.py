@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.choice import Wish, chosen
+from edge_runtime.choice import Wish, chosen, told
 from edge_runtime.errors import CheckFailed, EdgeVLError, listed
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
@@ -70,9 +70,14 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
 
 
 def answering_engine(bundle: Bundle, arguments: Namespace, terminal: Terminal) -> tuple[str, str]:
-    """Which one `run` would take here, and why."""
+    """Which one `run` would take here, and why. None where the bundle was exported for other machines than this one."""
     wish = Wish(engines=arguments.engines, is_trusted=arguments.trust_bundle)
-    choice = chosen(bundle, wish, progress=terminal.progress)
+    try:
+        choice = chosen(bundle, wish, progress=terminal.progress)
+    except EdgeVLError as error:
+        if error.code != "EVL-BUNDLE-DIALECT":
+            raise
+        return "none", f"{told(error)}; `edge-vl build` makes engines of it where a GPU is"
     choice.backend.close()
     return choice.backend.name, choice.why
 

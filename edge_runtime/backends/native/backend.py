@@ -32,17 +32,23 @@ class NativeBackend:
         self.name: EngineName = library.name
         self.dialect: Dialect = dialect
         self._plans = plans
-        self._device = device()
-        self._held = ExitStack()
-        self._held.callback(self._device.close)
-        self._opener = Opener(library)
         self._engines: dict[str, Engine] = {}
+        with ExitStack() as held:
+            self._device = device()
+            held.callback(self._device.close)
+            self._opener = Opener(library)
+            # Contexts and engines go while the memory and the context of the GPU that they were made in are there.
+            held.callback(self._opener.close)
+            held.callback(self._device.rest)
+            self._held = held.pop_all()
 
     def graph(self, role: Role) -> NativeGraph:
+        self._device.enter()
         return NativeGraph(self._device, self._engine(role))
 
     def decoder(self, batch: int, capacity: int) -> NativeDecoder:
         """Its capacity is the engines' own."""
+        self._device.enter()
         if WHOLE in self._plans:
             whole = self._engine(WHOLE)
             prefill, decode = Way(whole, 0), Way(whole, 1)
@@ -53,11 +59,11 @@ class NativeBackend:
         return decoder
 
     def close(self) -> None:
+        """Again does nothing. Whatever still refers to its graphs and decoders, nothing of theirs stays on the GPU."""
         self._engines.clear()
         self._held.close()
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
-            self._device.enter()
             self._engines[name] = self._opener.opened(self._plans[name])
         return self._engines[name]

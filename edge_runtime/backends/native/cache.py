@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_runtime.backends.backend import Ints
 from edge_runtime.backends.native.engine import Engine, EnginePort, Shape
 from edge_runtime.backends.native.graph import nbytes_of
 from edge_runtime.cuda.device import Device, DeviceMemory
@@ -40,6 +41,16 @@ def zeroed(device: Device, stream: Stream, nbytes: int) -> DeviceMemory:
     memory = device.memory(nbytes)
     stream.zero(memory)
     return memory
+
+
+def rows_zeroed(stream: Stream, engine: Engine, binding: Binding, write_index: Ints, count: int) -> None:
+    """So many of every sequence, from its index on."""
+    for name, (_, heads, capacity, width) in past_shapes(engine, len(write_index)).items():
+        nbytes = width * engine.ports[name].dtype.itemsize
+        for sequence, first in enumerate(write_index.tolist()):
+            for head in range(heads):
+                row = (sequence * heads + head) * capacity + first
+                stream.zero(binding[name].part(row * nbytes, count * nbytes))
 
 
 def past_shapes(engine: Engine, batch: int) -> dict[str, Shape]:

@@ -12,18 +12,22 @@ from edge_runtime.errors import MachineFault
 
 class Context:
     """Its profile is never switched: a recording of its work stays good. Several may share their activations' memory if
-    they work on one stream."""
+    they work on one stream. `is_fixed` says that its shapes will not change."""
 
-    def __init__(self, engine: Engine, profile: int, stream: Stream, activations: DeviceMemory) -> None:
+    def __init__(
+        self, engine: Engine, profile: int, stream: Stream, activations: DeviceMemory, is_fixed: bool
+    ) -> None:
         self.engine = engine
         self.stream = stream
-        self._handle = self._made()
+        self._handle = self._made(is_fixed)
+        engine.at_close(self._let_go)
         self._shapes: dict[str, Shape] = {}
         try:
             if profile:
                 self._handle.set_optimization_profile_async(profile, stream.handle)
         except RuntimeError as error:
             raise self._fault(f"the profile {profile}", str(error)) from error
+        self.engine.opener.words.taken()  # what was said before is not about this memory
         self._handle.set_device_memory(activations.address, activations.nbytes)
         self._listen("memory for its activations")
 
@@ -51,22 +55,30 @@ class Context:
         ask = getattr(self._handle, "is_stream_capturable", None)
         return True if ask is None else bool(ask(self.stream.handle))
 
-    def _made(self) -> Any:
-        module, engine = self.engine.opener.library.module, self.engine.handle
+    def _let_go(self) -> None:
+        self._handle = None
+
+    def _made(self, is_fixed: bool) -> Any:
+        module = self.engine.opener.library.module
         managed = module.ExecutionContextAllocationStrategy.USER_MANAGED
-        made = engine.create_execution_context(self._settings(module, managed) or managed)
+        made = self.engine.handle.create_execution_context(
+            self._settings(module, managed, is_fixed) or managed
+        )
         if made is None:
             raise self._fault("to be made ready", "")
         return made
 
-    def _settings(self, module: Any, managed: Any) -> Any:
-        """TensorRT-RTX compiles kernels for shapes that it meets: at once, so that none are replaced after a recording."""
+    def _settings(self, module: Any, managed: Any, is_fixed: bool) -> Any:
+        """TensorRT-RTX compiles kernels for shapes that it meets. At once where there is one shape, so that none are
+        replaced after a recording; beside the work where every prompt has its own, and would wait for them."""
         strategies = getattr(module, "DynamicShapesKernelSpecializationStrategy", None)
         if strategies is None:
             return None
         settings = self.engine.handle.create_runtime_config()
         settings.set_execution_context_allocation_strategy(managed)
-        settings.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        settings.dynamic_shapes_kernel_specialization_strategy = (
+            strategies.EAGER if is_fixed else strategies.LAZY
+        )
         return settings
 
     def _checked(self, is_taken: bool, request: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_runtime.backends.backend import Array, Floats
-from edge_runtime.backends.native.engine import Engine, EnginePort, Shape
+from edge_runtime.backends.native.cache import PAST
+from edge_runtime.backends.native.engine import Engine, EnginePort, Shape, port_fault
 from edge_runtime.backends.native.graph import nbytes_of
 from edge_runtime.cuda.device import Device, DeviceMemory
 from edge_runtime.cuda.stream import Stream
@@ -58,7 +59,17 @@ class Desk:
         return self._pinned[name].array(self._ports[name].dtype, shape)
 
 
+def check_ports(engine: Engine) -> None:
+    """EVL-ENGINE-PORTS where something is missing, or nobody would feed it."""
+    inputs = {port.name for port in engine.ports.values() if port.is_input}
+    strange = {name for name in inputs if not name.startswith(PAST)} - {*INPUTS}
+    missing = {*INPUTS, LOGITS, *TOP} - engine.ports.keys()
+    for name in sorted(missing | strange):
+        raise port_fault(name, "it is not there" if name in missing else "it is no input of ours")
+
+
 def desk_for(device: Device, engine: Engine, batch: int, longest: int, rows: int) -> Desk:
+    check_ports(engine)
     ports = {name: engine.ports[name] for name in (*INPUTS, LOGITS, *TOP)}
     largest: dict[str, Shape] = {
         "inputs_embeds": (batch, longest, ports["inputs_embeds"].shape[-1]),

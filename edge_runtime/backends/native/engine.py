@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,32 +44,70 @@ class Opener:
         self.library = library
         logger = logger_of(library.module)
         self.words: Words = logger.words
-        self._runtime = library.module.Runtime(logger)
+        self._held = ExitStack()
+        self.words.taken()
+        try:
+            self._runtime = library.module.Runtime(logger)
+        except (TypeError, RuntimeError) as error:  # of a constructor that has nothing to give
+            what, why = f"{library.title} does not start", self.words.taken() or str(error)
+            fix = "run nvidia-smi: the driver may be too old for this library; or use --engine onnxruntime"
+            raise MachineFault("EVL-ENGINE-BROKEN", what, why, fix) from error
 
     def opened(self, path: Path) -> Engine:
         """EVL-ENGINE-REFUSED where the library does not take the plan."""
+        self.words.taken()  # what was said before is not about this plan
+        try:
+            engine = Engine(self, self._deserialized(path), path.name)
+        except (OSError, ValueError) as error:  # gone, or empty
+            raise self._refusal(path, str(error)) from error
+        if engine.handle is None:
+            raise self._refusal(path, self.words.taken() or "it does not say why")
+        self._held.callback(engine.close)
+        engine.read()
+        return engine
+
+    def close(self) -> None:
+        self._held.close()
+        self._runtime = None
+
+    def _deserialized(self, path: Path) -> Any:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
-            engine = self._runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            why = self.words.taken() or "it does not say why"
-            fix = "build it again with `edge-vl build`, or use --engine onnxruntime"
-            raise MachineFault(
-                "EVL-ENGINE-REFUSED", f"{self.library.title} does not open {path.name}", why, fix
-            )
-        return Engine(self, engine, path.name)
+            return self._runtime.deserialize_cuda_engine(plan)
+
+    def _refusal(self, path: Path, why: str) -> MachineFault:
+        what = f"{self.library.title} does not open {path.name}"
+        fix = "build it again with `edge-vl build`, or use --engine onnxruntime"
+        return MachineFault("EVL-ENGINE-REFUSED", what, why, fix)
 
 
 class Engine:
-    """`profiles` has the largest shape of every input, by profile and name."""
+    """`profiles` has the largest shape of every input, by profile and name.
+
+    Nobody else keeps the handle: a traceback that is still looked at would keep the engine on the GPU.
+    """
 
     def __init__(self, opener: Opener, handle: Any, title: str) -> None:
         self.opener = opener
         self.handle = handle
         self.title = title
-        names = [str(handle.get_tensor_name(index)) for index in range(handle.num_io_tensors)]
-        self.ports = {name: port_of(opener.library.module, handle, name) for name in names}
-        count = int(handle.num_optimization_profiles)
+        self.ports: dict[str, EnginePort] = {}
+        self.profiles: list[dict[str, Shape]] = []
+        self._held = ExitStack()
+
+    def read(self) -> None:
+        """EVL-ENGINE-PORTS where it has an input or output that is not ours to feed."""
+        names = [str(self.handle.get_tensor_name(index)) for index in range(self.handle.num_io_tensors)]
+        self.ports = {name: port_of(self, name) for name in names}
+        count = int(self.handle.num_optimization_profiles)
         self.profiles = [self._largest(index) for index in range(count)]
+
+    def close(self) -> None:
+        """Its contexts first."""
+        self._held.close()
+        self.handle = None
+
+    def at_close(self, act: Callable[[], None]) -> None:
+        self._held.callback(act)
 
     def activation_bytes(self, profile: int) -> int:
         return int(self.handle.get_device_memory_size_for_profile_v2(profile))
@@ -82,15 +122,26 @@ class Engine:
         return tuple(self.handle.get_tensor_profile_shape(port.name, profile)[2])
 
 
-def port_of(module: Any, handle: Any, name: str) -> EnginePort:
-    is_input = handle.get_tensor_mode(name) == module.TensorIOMode.INPUT
-    kind = str(handle.get_tensor_dtype(name).name)
+def port_of(engine: Engine, name: str) -> EnginePort:
+    module = engine.opener.library.module
+    is_input = engine.handle.get_tensor_mode(name) == module.TensorIOMode.INPUT
+    kind = str(engine.handle.get_tensor_dtype(name).name)
     if kind not in TYPES:
-        what, why = f"the engine's {name} cannot be fed", f"its numbers are {kind}"
-        raise MachineFault("EVL-ENGINE-PORTS", what, why, "build the engines again from this bundle")
-    # Before 10.15 no engine writes an output into an input, and none can be asked.
-    ask = getattr(handle, "get_aliased_input_tensor", None)
-    alias = None if is_input or ask is None else ask(name)
-    return EnginePort(
-        name, np.dtype(TYPES[kind]), tuple(handle.get_tensor_shape(name)), is_input, alias or None
-    )
+        raise port_fault(name, f"its numbers are {kind}")
+    if engine.handle.get_tensor_location(name) != module.TensorLocation.DEVICE:
+        raise port_fault(name, "it decides shapes, and is looked for in the CPU's memory")
+    shape = tuple(engine.handle.get_tensor_shape(name))
+    alias = None if is_input else alias_of(engine, name)
+    return EnginePort(name, np.dtype(TYPES[kind]), shape, is_input, alias)
+
+
+def alias_of(engine: Engine, name: str) -> str | None:
+    """Before 10.15 no engine writes an output into an input, and none can be asked."""
+    if not hasattr(engine.handle, "get_aliased_input_tensor"):
+        return None
+    return engine.handle.get_aliased_input_tensor(name) or None
+
+
+def port_fault(name: str, why: str) -> MachineFault:
+    what, fix = f"the engine's {name} cannot be fed", "build the engines again from this bundle"
+    return MachineFault("EVL-ENGINE-PORTS", what, why, fix)

@@ -19,7 +19,8 @@ class NativeGraph:
     def __init__(self, device: Device, engine: Engine) -> None:
         self._device = device
         self._stream = device.stream()
-        self._context = Context(engine, 0, self._stream, device.memory(engine.activation_bytes(0)))
+        activations = device.memory(engine.activation_bytes(0))
+        self._context = Context(engine, 0, self._stream, activations, is_fixed=True)
         self._largest = engine.profiles[0]
         for name, shape in self._largest.items():
             self._context.shape(name, shape)
