@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 from types import TracebackType
 
@@ -12,6 +13,8 @@ from edge_runtime.answer import Answer, AnswerStream, FinishReason, Usage
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.chat import Chat
+from edge_runtime.constraint_grammar import Grammar, GrammarMatcher
+from edge_runtime.constraint_vocabulary import Vocabulary
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import peak_resident_mib
@@ -77,6 +80,11 @@ class Assistant:
             if role != "embed"
         }
         return found | {"embed": self.bundle.manifest.embedding.precision}
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What constraints are compiled for; made when first asked for."""
+        return Vocabulary.of(self.tokenizer, self.spec.decoder.vocab, self.spec.prompt.eos_id)
 
     def __enter__(self) -> Assistant:
         return self
@@ -149,14 +157,18 @@ class Assistant:
     ) -> Generator[str, None, Answer]:
         """The answer to a prompt, piece by piece; what `chat` and `raw` have in common."""
         limit = self._limit(prompt, request)
-        text = TextStream(self.tokenizer, (*stop_strings, *request.stop))
+        matcher = self._matcher(request)
+        # The model's own stop strings would cut a text that a constraint allows.
+        text = TextStream(self.tokenizer, (*(() if matcher else stop_strings), *request.stop))
         owner = object()
         with self._working() as parts, stopwatch.time("prefill"):
             self._owner, sequence = owner, parts.sequence
             rows, digests = [image.rows for image in images], [image.digest for image in images]
             scores, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
         rng = rng_from_seed(request.sampling.seed)
-        tokens = generate(sequence, scores, prompt.ids, request.sampling, rng, self.spec.prompt.eos_id, limit)
+        eos = self.spec.prompt.eos_id
+        tokens = generate(sequence, scores, prompt.ids, request.sampling, rng, eos, limit, matcher)
+        trimmed: Callable[[str], str] = matcher.trimmed if matcher else str
         ids: list[int] = []
         pieces: list[str] = []
         while not text.is_stopped:
@@ -165,11 +177,12 @@ class Assistant:
             if token is None:
                 break
             ids.append(token)
-            pieces.append(text.feed(token))
+            pieces.append(trimmed(text.feed(token)))
             yield pieces[-1]
-        pieces.append(text.finish())
+        pieces.append(trimmed(text.finish()))
         yield pieces[-1]
-        is_cut = not text.is_stopped and len(ids) == limit
+        is_whole = text.is_stopped or (matcher is not None and matcher.is_ended)
+        is_cut = len(ids) == limit and not is_whole
         usage = Usage(len(prompt), prompt.image_token_count, cached, len(ids))
         steps = len(sequence.keys) - len(prompt)
         return self._report("".join(pieces), ids, "length" if is_cut else "stop", usage, stopwatch, steps)
@@ -198,6 +211,11 @@ class Assistant:
     def _limit(self, prompt: PromptTokens, request: Request) -> int:
         check_fits(prompt, request.max_tokens or 1, self.capacity)
         return request.max_tokens or min(DEFAULT_MAX_TOKENS, self.capacity - len(prompt))
+
+    def _matcher(self, request: Request) -> GrammarMatcher | None:
+        if request.constraint is None:
+            return None
+        return Grammar(request.constraint, self.vocabulary).matcher()
 
     def _report(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_runtime.constraint import Constraint
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.sampling import Sampling
 
@@ -13,11 +14,13 @@ DEFAULT_MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class Request:
-    """How to answer. `max_tokens` None asks for as many as fit, up to 512."""
+    """How to answer. `max_tokens` None asks for as many as fit, up to 512. Under a constraint the answer ends where
+    that is fulfilled, and the model's own stop strings are text like any other."""
 
     max_tokens: int | None = None
     sampling: Sampling = Sampling()
     stop: Sequence[str] = ()
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):  # a text is a sequence of one-letter texts, and never meant so

@@ -49,9 +49,22 @@ def add_answering(parser: ArgumentParser) -> None:
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="F")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="may be repeated")
+    add_constraints(parser)
     add_engine(parser)
     parser.add_argument("--max-context", type=int, metavar="N", help="less than the bundle's, to save memory")
     add_trust(parser)
+
+
+def add_constraints(parser: ArgumentParser) -> None:
+    """At most one of them."""
+    held = parser.add_mutually_exclusive_group()
+    held.add_argument(
+        "--schema", type=given_path, metavar="FILE", help="the answer is JSON that this JSON schema describes"
+    )
+    held.add_argument("--regex", metavar="TEXT", help="the whole answer matches this expression")
+    held.add_argument(
+        "--choice", action="append", metavar="TEXT", help="the answer is one of these; may be repeated"
+    )
 
 
 def add_engine(parser: ArgumentParser) -> None:
