@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from types import TracebackType
 
-from edge_runtime.answer import Answer, AnswerStream, FinishReason, Usage
+from edge_runtime.answer import Answer, AnswerStream, Usage
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.chat import Chat
-from edge_runtime.constraint_grammar import Grammar, GrammarMatcher
+from edge_runtime.constraint_grammar import Grammar
 from edge_runtime.constraint_vocabulary import Vocabulary
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.memory import peak_resident_mib
+from edge_runtime.facts import facts_of
 from edge_runtime.picture import PictureLimits
 from edge_runtime.picture_source import Images, picture_from_source, sources_of
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, check_fits
 from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
-from edge_runtime.sampling import rng_from_seed
-from edge_runtime.sequence import KVSequence, generate
+from edge_runtime.saying import Saying
+from edge_runtime.sequence import KVSequence
 from edge_runtime.stopwatch import Stopwatch
 from edge_runtime.table import Table
-from edge_runtime.textstream import TextStream
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import EncodedImage, VisionEncoder
 
@@ -66,20 +65,14 @@ class Assistant:
         self.tokenizer = Tokenizer.open(bundle.tokenizer_path)
         self.format = PromptFormat(self.tokenizer, self.spec.prompt, self.spec.image_tokens)
         self._parts: Parts | None = Parts.open(bundle, backend, self.capacity)
-        self._engine, self._dialect = backend.name, backend.dialect
-        self._engine_reason = engine_reason
+        self._facts = facts_of(bundle, backend, engine_reason)
         self._owner: object = None  # the answer that the KV cache belongs to
         self._busy = Lock()
 
     @property
     def precision(self) -> dict[str, str]:
         """Of every role, as the bundle has it."""
-        found: dict[str, str] = {
-            role: self.bundle.graph(role, self._dialect).precision
-            for role in self.spec.roles
-            if role != "embed"
-        }
-        return found | {"embed": self.bundle.manifest.embedding.precision}
+        return dict(self._facts.precision)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -156,36 +149,21 @@ class Assistant:
         stopwatch: Stopwatch,
     ) -> Generator[str, None, Answer]:
         """The answer to a prompt, piece by piece; what `chat` and `raw` have in common."""
-        limit = self._limit(prompt, request)
-        matcher = self._matcher(request)
-        # The model's own stop strings would cut a text that a constraint allows.
-        text = TextStream(self.tokenizer, (*(() if matcher else stop_strings), *request.stop))
+        saying = self._saying(prompt, request, stop_strings)
         owner = object()
         with self._working() as parts, stopwatch.time("prefill"):
             self._owner, sequence = owner, parts.sequence
             rows, digests = [image.rows for image in images], [image.digest for image in images]
             scores, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
-        rng = rng_from_seed(request.sampling.seed)
-        eos = self.spec.prompt.eos_id
-        tokens = generate(sequence, scores, prompt.ids, request.sampling, rng, eos, limit, matcher)
-        trimmed: Callable[[str], str] = matcher.trimmed if matcher else str
-        ids: list[int] = []
-        pieces: list[str] = []
-        while not text.is_stopped:
+        while saying.reason is None:
             with self._working(owner), stopwatch.time("decode"):
-                token = next(tokens, None)
-            if token is None:
-                break
-            ids.append(token)
-            pieces.append(trimmed(text.feed(token)))
-            yield pieces[-1]
-        pieces.append(trimmed(text.finish()))
-        yield pieces[-1]
-        is_whole = text.is_stopped or (matcher is not None and matcher.is_ended)
-        is_cut = len(ids) == limit and not is_whole
-        usage = Usage(len(prompt), prompt.image_token_count, cached, len(ids))
+                if saying.ids:
+                    scores = sequence.append(saying.ids[-1])
+                piece = saying.hear(scores)
+            yield piece
+        usage = Usage(len(prompt), prompt.image_token_count, cached, len(saying.ids))
         steps = len(sequence.keys) - len(prompt)
-        return self._report("".join(pieces), ids, "length" if is_cut else "stop", usage, stopwatch, steps)
+        return self._facts.answer(saying.text, saying.ids, saying.reason, usage, stopwatch, steps)
 
     @contextmanager
     def _working(self, owner: object = None) -> Iterator[Parts]:
@@ -208,38 +186,14 @@ class Assistant:
         finally:
             self._busy.release()
 
-    def _limit(self, prompt: PromptTokens, request: Request) -> int:
+    def _saying(self, prompt: PromptTokens, request: Request, stop_strings: tuple[str, ...]) -> Saying:
         check_fits(prompt, request.max_tokens or 1, self.capacity)
-        return request.max_tokens or min(DEFAULT_MAX_TOKENS, self.capacity - len(prompt))
-
-    def _matcher(self, request: Request) -> GrammarMatcher | None:
-        if request.constraint is None:
-            return None
-        return Grammar(request.constraint, self.vocabulary).matcher()
-
-    def _report(
-        self,
-        text: str,
-        ids: list[int],
-        reason: FinishReason,
-        usage: Usage,
-        stopwatch: Stopwatch,
-        steps: int,
-    ) -> Answer:
-        timings = stopwatch.timings_ms()
-        seconds = timings["decode"] / 1000
-        return Answer(
-            text=text,
-            token_ids=tuple(ids),
-            finish_reason=reason,
-            usage=usage,
-            timings_ms=timings,
-            tokens_per_s=round(steps / seconds, 2) if steps > 0 and seconds > 0 else 0.0,
-            engine=self._engine,
-            engine_reason=self._engine_reason,
-            precision=self.precision,
-            peak_rss_mib=round(peak_resident_mib(), 1),
-        )
+        limit = request.max_tokens or min(DEFAULT_MAX_TOKENS, self.capacity - len(prompt))
+        matcher = None
+        if request.constraint is not None:
+            matcher = Grammar(request.constraint, self.vocabulary).matcher()
+        eos_id = self.spec.prompt.eos_id
+        return Saying(self.tokenizer, prompt, request, stop_strings, eos_id, limit, matcher)
 
 
 def checked_context(bundle: Bundle, max_context: int | None) -> int:

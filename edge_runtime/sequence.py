@@ -7,12 +7,12 @@ from collections.abc import Hashable, Iterator
 import numpy as np
 
 from edge_runtime.backends.backend import Array, DecoderGraph
-from edge_runtime.constraint_matcher import Matcher, next_id_within
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import common_prefix
 from edge_runtime.sampling import Sampling
 from edge_runtime.scores import Scores
 from edge_runtime.table import Table
+from edge_runtime.tokens import Tokens
 
 CHUNK_TOKENS = 512  # bounds the activations of a long prompt
 
@@ -79,25 +79,10 @@ def generate(
     rng: np.random.Generator,
     eos: int,
     limit: int,
-    matcher: Matcher | None = None,
 ) -> Iterator[int]:
-    """At most `limit` ids that follow, within what `matcher` allows; `scores` are of the first. The end token is left
-    out and costs no step, nor does the end of what is allowed."""
-    seen = np.empty(len(seen_ids) + limit, dtype=np.int64)
-    seen[: len(seen_ids)] = seen_ids
-    for count in range(limit):
-        before = seen[: len(seen_ids) + count]
-        if matcher is None:
-            token = scores.next_id(before, sampling, rng)
-        else:
-            token = next_id_within(matcher, scores.logits[0, 0], before, sampling, rng)
-        if token == eos:
-            return
-        if matcher is not None:
-            matcher.take(token)
-        seen[len(seen_ids) + count] = token
+    """At most `limit` ids that follow; `scores` are of the first. The end token is left out and costs no step."""
+    tokens = Tokens(seen_ids, sampling, rng, eos, limit)
+    while tokens.reason is None and (token := tokens.choose(scores)) is not None:
         yield token
-        if matcher is not None and matcher.is_ended:
-            return
-        if count + 1 < limit:
+        if tokens.reason is None:
             scores = sequence.append(token)

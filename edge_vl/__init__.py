@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edge_runtime.answer import Answer, AnswerStream, Usage
     from edge_runtime.assistant import Assistant
     from edge_runtime.chat import Chat
+    from edge_runtime.constraint import Choice, JsonSchema, Regex
     from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault
     from edge_runtime.loading import load
     from edge_runtime.request import Request
@@ -23,8 +24,11 @@ __all__ = [
     "Assistant",
     "Chat",
     "CheckFailed",
+    "Choice",
     "EdgeVLError",
+    "JsonSchema",
     "MachineFault",
+    "Regex",
     "Request",
     "Sampling",
     "Usage",
@@ -37,8 +41,11 @@ HOMES = {
     "Assistant": "assistant",
     "Chat": "chat",
     "CheckFailed": "errors",
+    "Choice": "constraint",
     "EdgeVLError": "errors",
+    "JsonSchema": "constraint",
     "MachineFault": "errors",
+    "Regex": "constraint",
     "Request": "request",
     "Sampling": "sampling",
     "Usage": "answer",

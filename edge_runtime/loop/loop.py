@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Condition
+from threading import Condition, Lock
 
 from edge_runtime.answer import Usage
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
+from edge_runtime.constraint_grammar import Grammar
+from edge_runtime.constraint_vocabulary import Vocabulary
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.facts import facts_of
@@ -65,7 +67,8 @@ class Loop:
         self._queue: FairQueue[Run] = FairQueue(limits.waiting, limits.waiting_tokens)
         self._runs: list[Run] = []
         self._is_decodes_turn = False
-        self._changed = Condition()
+        self._changed, self._compiling = Condition(), Lock()
+        self._known: Vocabulary | None = None
         self.said = 0  # tokens, since the loop was made
 
     @property
@@ -87,6 +90,8 @@ class Loop:
         check_fits(question.prompt, asked or 1, self._capacity)
         limit = asked or min(DEFAULT_MAX_TOKENS, self._capacity - len(question.prompt))
         ticket = Ticket(question)
+        constraint = question.request.constraint
+        matcher = None if constraint is None else Grammar(constraint, self._vocabulary()).matcher()
         saying = Saying(
             self._tokenizer,
             question.prompt,
@@ -94,6 +99,7 @@ class Loop:
             question.stop_strings,
             self._spec.prompt.eos_id if question.has_end else NO_END,
             limit,
+            matcher,
         )
         tokens = len(question.prompt) + limit
         with self._changed:
@@ -102,6 +108,15 @@ class Loop:
             self._queue.put(Run(ticket, saying), question.client, tokens)
             self._changed.notify()
         return ticket
+
+    def _vocabulary(self) -> Vocabulary:
+        """Made when a constraint first asks for it, in the asker's thread."""
+        with self._compiling:
+            if self._known is None:
+                self._known = Vocabulary.of(
+                    self._tokenizer, self._spec.decoder.vocab, self._spec.prompt.eos_id
+                )
+            return self._known
 
     def serve(self, is_stopped: Callable[[], bool]) -> None:
         """Works until it is stopped, and waits while there is nothing to do."""

@@ -18,8 +18,9 @@ from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.sampling import Sampling, rng_from_seed
 from edge_runtime.scores import Scores
-from edge_runtime.sequence import KVSequence, generate
+from edge_runtime.sequence import KVSequence
 from edge_runtime.tokenizer import Tokenizer
+from edge_runtime.tokens import Tokens
 
 PROMPT = (1, 2, 3)
 CLOSING = '"}],. 0159'  # said a little more often, or random texts would hardly ever end
@@ -106,7 +107,12 @@ class Speaker:
         scores, _ = sequence.prefill(EmbeddedPrompt(PromptTokens(PROMPT, (), 1), table, [], []))
         matcher = None if constraint is None else Grammar(constraint, self.vocabulary).matcher()
         rng = rng_from_seed(seed)
-        return list(generate(sequence, scores, PROMPT, sampling, rng, self.eos, limit, matcher))
+        tokens = Tokens(PROMPT, sampling, rng, self.eos, limit, matcher)
+        while tokens.reason is None:
+            token = tokens.choose(scores)
+            if token is not None and tokens.reason is None:
+                scores = sequence.append(token)
+        return tokens.ids
 
     def text(self, ids: list[int], constraint: Constraint) -> str:
         spelled = b"".join(map(self.tokenizer.bytes_of, ids)).decode(

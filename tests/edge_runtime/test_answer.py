@@ -82,6 +82,7 @@ def test_json_has_the_keys_of_the_contract() -> None:
         "timings_ms": {"total": 1.5},
         "tokens_per_s": 80.0,
         "engine": "onnxruntime",
+        "engine_reason": "no GPU answers here",
         "precision": {"decoder": "fp16"},
         "peak_rss_mib": 10.0,
     }

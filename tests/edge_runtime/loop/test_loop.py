@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
+from edge_runtime.constraint import Choice, Regex
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.loop.loop import Limits, Loop
 from edge_runtime.loop.ticket import Question, Ticket
@@ -106,6 +108,23 @@ def test_what_is_drawn_together_is_what_is_drawn_alone(
     found = answers_of(loop, [loop.submit(question(bundle, text, None, request)) for text in TEXTS[:3]])
     wanted = [asked_alone(alone, text, None, request) for text in TEXTS[:3]]
     assert [each.token_ids for each in found] == [each.token_ids for each in wanted]
+
+
+def test_constrained_and_free_answers_are_given_side_by_side(
+    loop: Loop, bundle: Bundle, alone: Assistant
+) -> None:
+    requests = [
+        Request(max_tokens=40, constraint=Choice(("a red lamp", "a green boat"))),
+        Request(max_tokens=12),
+        Request(max_tokens=30, constraint=Regex("[0-9]{3}-[0-9]{2}")),
+    ]
+    found = answers_of(loop, [loop.submit(question(bundle, TEXTS[0], None, each)) for each in requests])
+    assert found[0].text in ("a red lamp", "a green boat") and re.fullmatch(
+        "[0-9]{3}-[0-9]{2}", found[2].text
+    )
+    wanted = [asked_alone(alone, TEXTS[0], None, each) for each in requests]
+    assert [each.token_ids for each in found] == [each.token_ids for each in wanted]
+    assert [each.finish_reason for each in found] == [each.finish_reason for each in wanted]
 
 
 def test_pieces_are_told_as_they_become_certain_and_are_the_text(loop: Loop, bundle: Bundle) -> None:
