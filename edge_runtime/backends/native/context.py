@@ -79,6 +79,8 @@ class Context:
         settings.dynamic_shapes_kernel_specialization_strategy = (
             strategies.EAGER if is_fixed else strategies.LAZY
         )
+        if self.engine.kernels is not None:
+            settings.set_runtime_cache(self.engine.kernels.cache)
         return settings
 
     def _checked(self, is_taken: bool, request: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.backends.native.kernels import Kernels, kernels_of
 from edge_runtime.backends.native.words import Words, logger_of
 from edge_runtime.engines.library import Library
 from edge_runtime.errors import MachineFault
@@ -57,7 +58,7 @@ class Opener:
         """EVL-ENGINE-REFUSED where the library does not take the plan."""
         self.words.taken()  # what was said before is not about this plan
         try:
-            engine = Engine(self, self._deserialized(path), path.name)
+            engine = Engine(self, self._deserialized(path), path)
         except (OSError, ValueError) as error:  # gone, or empty
             raise self._refusal(path, str(error)) from error
         if engine.handle is None:
@@ -86,10 +87,12 @@ class Engine:
     Nobody else keeps the handle: a traceback that is still looked at would keep the engine on the GPU.
     """
 
-    def __init__(self, opener: Opener, handle: Any, title: str) -> None:
+    def __init__(self, opener: Opener, handle: Any, plan: Path) -> None:
         self.opener = opener
         self.handle = handle
-        self.title = title
+        self.title = plan.name
+        self.kernels: Kernels | None = None
+        self._plan = plan
         self.ports: dict[str, EnginePort] = {}
         self.profiles: list[dict[str, Shape]] = []
         self._held = ExitStack()
@@ -100,9 +103,13 @@ class Engine:
         self.ports = {name: port_of(self, name) for name in names}
         count = int(self.handle.num_optimization_profiles)
         self.profiles = [self._largest(index) for index in range(count)]
+        self.kernels = kernels_of(self.handle, self._plan)
 
     def close(self) -> None:
-        """Its contexts first."""
+        """Its contexts first, when what they compiled is kept."""
+        kernels, self.kernels = self.kernels, None
+        if kernels is not None:
+            kernels.keep()
         self._held.close()
         self.handle = None
 

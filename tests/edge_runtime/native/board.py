@@ -61,7 +61,9 @@ class Board:
         self, bundle: Bundle, dialect: Dialect, folder: Path, serving: Serving | None = None
     ) -> NativeBackend:
         serving = serving or Serving(bundle.manifest.max_context)
-        plans = self.plans(bundle, dialect, folder, serving)
+        return self.opened(self.plans(bundle, dialect, folder, serving), dialect)
+
+    def opened(self, plans: dict[str, Path], dialect: Dialect) -> NativeBackend:
         return NativeBackend(self.library, dialect, plans, self.device)
 
     def assistant(self, bundle: Bundle, dialect: Dialect, folder: Path) -> Assistant:
