@@ -11,9 +11,9 @@ from typing import NamedTuple
 from PIL import Image
 
 from calibration.listing import Entry, entries_from_file
-from calibration.picture_folder import contents_of
 from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.picture import PictureLimits, bytes_from_file, picture_from_file
+from edge_runtime.picture_folder import contents_of
 
 CODE = "EVL-CALIBRATE-SAMPLES"
 QUESTION = "Describe this picture in detail."

@@ -95,7 +95,7 @@ def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, termina
         from export.comparison import parity_of, synthetic_pictures
     from edge_runtime.backends.ort import OrtBackend
 
-    pictures = [*synthetic_pictures(), *pictures_from_folder(images)]
+    pictures = [*synthetic_pictures(), *pictures_from_folder(images, terminal.note)]
     with Checkpoint.open(checkpoint_path) as checkpoint:
         backends = {dialect: OrtBackend(bundle, dialect=dialect) for dialect in bundle.manifest.dialects}
         return parity_of(bundle, backends, checkpoint, pictures, terminal.progress)

@@ -104,8 +104,23 @@ def test_pictures_to_compare_with_come_from_a_folder(bundle: Path, checkpoint: P
     assert result.record()["passed"] is True
 
 
+def test_what_is_no_picture_is_passed_over_and_named(
+    bundle: Path, checkpoint: Path, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lamp.png").write_bytes(picture.read_bytes())
+    (tmp_path / "notes.txt").write_text("no picture at all")
+    result = ran("verify", bundle, "--against", checkpoint, "--images", tmp_path, "--json")
+    assert (result.status, result.err) == (0, "not taken for pictures: notes.txt\n")
+
+
 @pytest.mark.parametrize(
-    ("name", "code"), [("empty", "EVL-IMAGES"), ("missing", "EVL-IMAGES"), ("text", "EVL-IMAGE-FORMAT")]
+    ("name", "code"),
+    [
+        ("empty", "EVL-IMAGES"),
+        ("missing", "EVL-IMAGES"),
+        ("text", "EVL-IMAGES"),
+        ("broken", "EVL-IMAGE-FORMAT"),
+    ],
 )
 def test_a_folder_without_pictures_is_refused(
     name: str, code: str, bundle: Path, checkpoint: Path, tmp_path: Path
@@ -113,4 +128,6 @@ def test_a_folder_without_pictures_is_refused(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("no picture at all")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "lamp.png").write_text("no picture at all")
     assert_refused(ran("verify", bundle, "--against", checkpoint, "--images", tmp_path / name), code)

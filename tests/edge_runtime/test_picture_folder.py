@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from calibration.picture_folder import PictureFolder, contents_of
+from edge_runtime.picture_folder import PictureFolder, contents_of
 
 
 def touched(folder: Path, *names: str) -> Path:
