@@ -10,7 +10,7 @@ trap 'rm -rf "$scratch"' EXIT
 find_links=$("$scratch/venv/bin/pip" config get global.find-links 2>/dev/null || true)
 lock() {
     "$scratch/venv/bin/uv" pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-package torch \
-        ${find_links:+--find-links "$find_links"} --upgrade "$@"
+        ${find_links:+--find-links "$find_links"} --constraint requirements/held.txt --upgrade "$@"
 }
 lock --python-version 3.11 --extra dev pyproject.toml --output-file requirements/workbench.txt
 lock --python-version 3.10 --extra cpu pyproject.toml --output-file requirements/device-3.10.txt

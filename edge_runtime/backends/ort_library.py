@@ -20,6 +20,8 @@ def imported_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
+        if error.__cause__ is not None and not isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None  # somebody stopped us in the middle of it
         raise EdgeVLError(
             "EVL-ENGINE-MISSING",
             "ONNX Runtime is not installed",
