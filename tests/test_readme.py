@@ -172,3 +172,18 @@ def test_its_commands_and_its_python_work_one_after_the_other(
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(example, "README.md", "exec"), {})  # noqa: S102  (it is our own)
     assert capsys.readouterr().out
+
+
+def test_the_bars_that_it_says_are_missed_are_those_of_the_model_card() -> None:
+    card = (ROOT / "demo/model/MODEL_CARD.md").read_text(encoding="utf-8")
+    (missed,) = re.findall(r"^Missed bars: (.+)\.$", card, re.MULTILINE)
+    said = {
+        "shape": "shapes",
+        "count": "counts",
+        "code": "large codes",
+        "meter": "meters",
+        "the boxes' IoU": "boxes",
+    }
+    (sentence,) = re.findall(r"misses its bars on ([^.]+)\.", README)
+    wanted = {said[each.partition(" by ")[0]] for each in missed.split(", ")}
+    assert set(re.split(r", | and ", sentence)) == wanted
