@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -58,6 +59,9 @@ def home(folder: str) -> None:
 
 def default_signals(_: object) -> None:
     """As a shell leaves them. The forge holds back those that come before the command has begun."""
+    # One may come between a file's opening and the `with` that closes it: Python then closes the file and, only where
+    # warnings are errors, as they are in the forge, says so.
+    warnings.filterwarnings("ignore", category=ResourceWarning)
     for number in STOPPING:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     told_status = cli.told_status
