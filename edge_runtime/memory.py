@@ -56,10 +56,12 @@ def tree_of(pid: int, proc: Path) -> list[int]:
 
 
 def children_of(pid: int, proc: Path) -> list[int]:
-    children: list[int] = []
-    for path in (proc / str(pid) / "task").glob("*/children"):
-        children += [int(word) for word in read(path).split()]
-    return children
+    try:
+        threads = os.listdir(proc / str(pid) / "task")
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it ended between two looks
+    paths = [proc / str(pid) / "task" / thread / "children" for thread in threads]
+    return [int(word) for path in paths for word in read(path).split()]
 
 
 def status_of(pid: int, proc: Path) -> dict[bytes, int]:

@@ -66,6 +66,26 @@ def test_a_process_that_has_just_ended_counts_as_nothing(tmp_path: Path) -> None
     assert memory_of_tree(12, tmp_path) == MemoryUse(0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("call", "found"), [("listdir", MemoryUse(4.0, 8.0)), ("read_bytes", MemoryUse(2.0, 4.0))]
+)
+def test_a_process_that_ends_while_it_is_looked_at_counts_as_far_as_it_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, found: MemoryUse
+) -> None:
+    write_process(tmp_path, 7, 1024, 1024, 4096, 8)
+    write_process(tmp_path, 8, 1024, 1024, 4096)
+    owner = memory.os if call == "listdir" else Path
+    real = getattr(owner, call)
+
+    def gone(path: Path, *more: object) -> object:
+        if "8" in Path(path).parts:
+            raise ProcessLookupError
+        return real(path, *more)
+
+    monkeypatch.setattr(owner, call, gone)
+    assert memory_of_tree(7, tmp_path) == found
+
+
 def test_touched_memory_is_held_and_resident() -> None:
     before = memory_of_tree(os.getpid())
     with mmap.mmap(-1, SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:
