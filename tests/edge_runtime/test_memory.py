@@ -74,7 +74,7 @@ def test_a_process_that_ends_while_it_is_looked_at_counts_as_far_as_it_was_seen(
 ) -> None:
     write_process(tmp_path, 7, 1024, 1024, 4096, 8)
     write_process(tmp_path, 8, 1024, 1024, 4096)
-    owner = memory.os if call == "listdir" else Path
+    owner: object = os if call == "listdir" else Path
     real = getattr(owner, call)
 
     def gone(path: Path, *more: object) -> object:
