@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,12 @@ class Search:
 
     def found(self, shelves: Iterable[Shelf], progress: Progress = silent) -> Collection:
         """EVL-ENGINE-ABSENT where one was never built for this, EVL-ENGINE-DAMAGED where one is not whole."""
-        lying = [(shelf, receipt) for shelf in shelves for receipt in shelf.receipts()]
+        every = tuple(shelves)
+        lying = [(shelf, receipt) for shelf in every for receipt in shelf.receipts()]
         chosen: dict[str, Lying] = {}
         for entry in self.bundle.manifest.graphs:
             if entry.dialect == self.dialect:
-                chosen |= self._of_role(entry, lying)
+                chosen |= self._of_role(entry, lying, every)
         for shelf, receipt in chosen.values():
             check_whole(shelf, receipt, progress, self.is_trusted)
         context = max(receipt.key.context for _, receipt in chosen.values())
@@ -56,7 +57,7 @@ class Search:
         plans = {name: shelf.plan(receipt) for name, (shelf, receipt) in chosen.items()}
         return Collection(self.place, self.dialect, context, receipts, plans)
 
-    def _of_role(self, entry: GraphEntry, lying: list[Lying]) -> dict[str, Lying]:
+    def _of_role(self, entry: GraphEntry, lying: list[Lying], shelves: Sequence[Shelf]) -> dict[str, Lying]:
         digest = digest_of_graph(self.bundle, entry)
         same = [each for each in lying if each[1].key.graph_sha256 == digest]
         fitting = [each for each in same if self.place.takes(each[1].key.place)]
@@ -66,7 +67,7 @@ class Search:
         if entry.role == "decoder":
             sets = self._long_enough(sets)
         if not sets:
-            raise self._absent(entry, same, fitting)
+            raise self._absent(entry, same, fitting, shelves)
         # One that was built for this very GPU before one for any.
         return min(sets, key=lambda found: any(each.key.place.gpu is None for _, each in found.values()))
 
@@ -77,7 +78,9 @@ class Search:
         wanted = max(enough) if self.max_context is None else min(enough)
         return [each for each in sets if context_of(each) == wanted]
 
-    def _absent(self, entry: GraphEntry, same: list[Lying], fitting: list[Lying]) -> EdgeVLError:
+    def _absent(
+        self, entry: GraphEntry, same: list[Lying], fitting: list[Lying], shelves: Sequence[Shelf]
+    ) -> EdgeVLError:
         what = f"there is no engine for {entry.role}"
         why = "none was built of this bundle's graph"
         if lengths := sorted({context_of(each) for each in decoders_in(fitting)}):
@@ -88,6 +91,8 @@ class Search:
         elif same:
             there = same[0][1].key.place
             why = f"one was built by {there.title} for {there.target}; here is {self.place.title}, {self.place.target}"
+        elif broken := [words for shelf in shelves for words in shelf.unreadable(entry.role)]:
+            why = f"{why}, unless it is {listed(broken)}"
         fix = f"run `edge-vl build {self.bundle.folder}`, or use --engine onnxruntime"
         return EdgeVLError("EVL-ENGINE-ABSENT", what, why, fix)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from edge_runtime.digest import sha256_by_path
 from edge_runtime.engines.key import EngineKey
-from edge_runtime.engines.receipt import Receipt, receipt_in
+from edge_runtime.engines.receipt import RECEIPT_NAME, Receipt, receipt_in
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress, silent
 from edge_runtime.publish import named_setup_faults
+from edge_runtime.spec import Role
 
 WAIT_S = 0.2
 
@@ -94,9 +95,16 @@ class Shelf:
             try:
                 receipt = receipt_in(folder)
             except (EdgeVLError, OSError):
-                continue  # nobody can know what it was to be: it is as good as absent
+                continue  # nobody can know what it was to be; `unreadable` names it
             if folder == self.path(receipt.key):
                 yield receipt
+
+    def unreadable(self, role: Role) -> Iterator[str]:
+        """Engines for this role, by their names, that do not say what they are."""
+        faults = (
+            (folder.name, fault_of_receipt(folder)) for folder in sorted(self.folder.glob(f"{role}[-.]*"))
+        )
+        return (f"{name}: {fault}" for name, fault in faults if fault)
 
     def look(self, key: EngineKey, progress: Progress = silent, is_trusted: bool = False) -> Found:
         """The engine with this key if it is whole, bit for bit; of a trusted one the size alone is looked at."""
@@ -160,6 +168,16 @@ def strangeness_in(folder: Path, key: EngineKey) -> str:
         return f"{error.what}: {error.why}"
     except OSError as error:
         return f"its receipt cannot be read: {error.strerror}"
+
+
+def fault_of_receipt(folder: Path) -> str:
+    try:
+        receipt_in(folder)
+    except EdgeVLError as error:
+        return error.what
+    except OSError as error:
+        return f"{RECEIPT_NAME} cannot be read ({error.strerror})"
+    return ""
 
 
 def fault_of(folder: Path, receipt: Receipt, key: EngineKey) -> str:

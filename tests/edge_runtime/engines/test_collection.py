@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -277,3 +277,22 @@ def test_plans_of_a_role_are_told_for_a_process_that_works_elsewhere(
     assert sorted(plans_of_role(engines, "decoder")) == ["decoder.decode", "decoder.prefill"]
     adaptor = engines.receipts["adaptor"]
     assert plans_of_role(engines, "adaptor") == {"adaptor": str(shelf.plan(adaptor))}
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda receipt: receipt.write_text("{}"), f"{RECEIPT_NAME} "),
+        (lambda receipt: receipt.unlink(), f"{RECEIPT_NAME} cannot be read (No such file or directory)"),
+    ],
+    ids=["damaged", "gone"],
+)
+def test_an_engine_that_no_longer_says_what_it_is_is_named(
+    bundle: Bundle, shelf: Shelf, harm: Callable[[Path], None], words: str
+) -> None:
+    put_all(bundle, shelf)
+    (folder,) = shelf.folder.glob("adaptor-*")
+    harm(folder / RECEIPT_NAME)
+    what, why = absence(bundle, shelf)
+    assert what == "there is no engine for adaptor"
+    assert why.startswith(f"none was built of this bundle's graph, unless it is {folder.name}: {words}")
