@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from edge_runtime.errors import one_line
 
@@ -14,6 +16,22 @@ def child_environment() -> dict[str, str]:
     """It finds the modules that this process finds, wherever it works."""
     places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100  ("" is the working folder)
     return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+
+
+def ran_apart(
+    command: Sequence[str], folder: str | Path, limit_s: float
+) -> subprocess.CompletedProcess[bytes]:
+    """The command, run to its end in `folder`, which should be a new one: no file of the user's is taken for a module there.
+    subprocess.TimeoutExpired where it does not end; it is killed then."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=limit_s,
+        cwd=folder,
+        env=child_environment(),
+        check=False,
+    )
 
 
 def ending_of(ended: subprocess.CompletedProcess[bytes]) -> str:

@@ -20,7 +20,7 @@ from edge_runtime.backends.ort_library import (
 )
 from edge_runtime.backends.provider import CPU, PROVIDERS, Provider
 from edge_runtime.backends.provider_model import tiny_model
-from edge_runtime.child import child_environment, signal_name
+from edge_runtime.child import ran_apart, signal_name
 from edge_runtime.errors import MachineFault, one_line
 
 CHILD = (sys.executable, "-m", "edge_runtime.backends.provider_probe")
@@ -51,18 +51,9 @@ def probed(provider: Provider, command: Sequence[str] = CHILD, limit_s: float = 
     """Why a tiny inference on the provider does not work; "" where it does."""
     if provider == CPU:
         return ""
-    # In a new folder no file of the user's is taken for a module.
     with tempfile.TemporaryDirectory(prefix="edge-vl-provider-") as folder:
         try:
-            ended = subprocess.run(
-                (*command, provider.engine),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=limit_s,
-                cwd=folder,
-                env=child_environment(),
-                check=False,
-            )
+            ended = ran_apart((*command, provider.engine), folder, limit_s)
         except subprocess.TimeoutExpired:
             return f"a tiny inference on it had not ended after {limit_s:.0f} seconds"
     return fault_of_child(ended)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge_runtime.child import child_environment
+from edge_runtime.child import ran_apart
 from edge_runtime.engines.driver import DRIVER, has_driver
 from edge_runtime.engines.place import Gpu
 from edge_runtime.errors import EdgeVLError, MachineFault
@@ -29,17 +29,9 @@ def gpu_here(
     """None where no driver is installed, or it has no GPU. EVL-ENGINE-DRIVER where it gives no answer."""
     if not is_driven():
         return None
-    # In a new folder no file of the user's is taken for a module.
     with tempfile.TemporaryDirectory(prefix="edge-vl-gpu-") as folder:
         try:
-            ended = subprocess.run(
-                command,
-                capture_output=True,
-                timeout=limit_s,
-                cwd=folder,
-                env=child_environment(),
-                check=False,
-            )
+            ended = ran_apart(command, folder, limit_s)
         except subprocess.TimeoutExpired as fault:
             raise silent_driver(f"it said nothing for {limit_s:.0f} seconds") from fault
     if ended.returncode != 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import Bundle
-from edge_runtime.child import child_environment, ending_of
+from edge_runtime.child import ending_of, ran_apart
 from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.engines.collection import Collection, plans_of_role
 from edge_runtime.engines.exam import LEAST_DB, Answers, likeness_db
@@ -61,14 +61,7 @@ def asked(question: Question, command: Sequence[str] = CHILD, limit_s: float = L
         folder = Path(name)
         write_question(folder, question)
         try:
-            ended = subprocess.run(
-                (*command, name),
-                capture_output=True,
-                timeout=limit_s,
-                cwd=name,
-                env=child_environment(),
-                check=False,
-            )
+            ended = ran_apart((*command, name), name, limit_s)
         except subprocess.TimeoutExpired as fault:
             raise NoAnswerError(f"it had not answered after {limit_s:.0f} seconds") from fault
         if ended.returncode != 0 or not (folder / ANSWERS).is_file():
