@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from edge_runtime.chance import TokenScore
 from edge_runtime.errors import EdgeVLError
 
 FinishReason = Literal["stop", "length"]
@@ -20,8 +21,18 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Text that became certain, never half a character. `scores`, where asked for, are of the tokens since the piece
+    before: those that were held back come with what releases them."""
+
+    text: str
+    scores: tuple[TokenScore, ...] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
-    """`token_ids` are the new ones only, without the end token; `text` ends before a stop string."""
+    """`token_ids` are the new ones only, without the end token; `text` ends before a stop string. `logprobs`, where asked
+    for, has one score a token."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -33,9 +44,21 @@ class Answer:
     engine_reason: str
     precision: dict[str, str]
     peak_rss_mib: float
+    logprobs: tuple[TokenScore, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "token_ids": list(self.token_ids)}
+        """The contract's keys; `logprobs` besides where they were asked for."""
+        found: dict[str, object] = {**asdict(replace(self, logprobs=None)), "token_ids": list(self.token_ids)}
+        del found["logprobs"]
+        return (
+            found
+            if self.logprobs is None
+            else {**found, "logprobs": list(map(json_from_score, self.logprobs))}
+        )
+
+
+def json_from_score(score: TokenScore) -> dict[str, object]:
+    return {**score.chosen._asdict(), "likeliest": [each._asdict() for each in score.likeliest]}
 
 
 class AnswerStream:

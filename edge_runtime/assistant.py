@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 from types import TracebackType
 
-from edge_runtime.answer import Answer, AnswerStream, Usage
+from edge_runtime.answer import Answer, AnswerStream, Piece
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.chat import Chat
-from edge_runtime.constraint_grammar import Grammar
 from edge_runtime.constraint_vocabulary import Vocabulary
+from edge_runtime.draft import DraftRules
 from edge_runtime.embedding import EmbeddedPrompt
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.facts import facts_of
 from edge_runtime.picture import PictureLimits
 from edge_runtime.picture_source import Images, picture_from_source, sources_of
-from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, check_fits
-from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
-from edge_runtime.saying import Saying
+from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
+from edge_runtime.request import Request
 from edge_runtime.sequence import KVSequence
 from edge_runtime.stopwatch import Stopwatch
 from edge_runtime.table import Table
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import EncodedImage, VisionEncoder
+from edge_runtime.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,17 @@ class Assistant:
         max_context: int | None = None,
         limits: PictureLimits = PictureLimits(),
         engine_reason: str = "",
+        drafts: DraftRules | None = None,
     ) -> None:
-        """`engine_reason` is why it is this engine; it is told with every answer."""
+        """`engine_reason` is why it is this engine; it is told with every answer. `drafts` is how answers are guessed ahead;
+        None feeds one token at a step."""
         self.bundle = bundle
         self.limits = limits
         self.spec = bundle.spec
         self.capacity = checked_context(bundle, max_context)
         self.tokenizer = Tokenizer.open(bundle.tokenizer_path)
         self.format = PromptFormat(self.tokenizer, self.spec.prompt, self.spec.image_tokens)
+        self._voice = Voice(self.tokenizer, self.spec, self.capacity, drafts)
         self._parts: Parts | None = Parts.open(bundle, backend, self.capacity)
         self._facts = facts_of(bundle, backend, engine_reason)
         self._owner: object = None  # the answer that the KV cache belongs to
@@ -74,10 +76,10 @@ class Assistant:
         """Of every role, as the bundle has it."""
         return dict(self._facts.precision)
 
-    @cached_property
+    @property
     def vocabulary(self) -> Vocabulary:
         """What constraints are compiled for; made when first asked for."""
-        return Vocabulary.of(self.tokenizer, self.spec.decoder.vocab, self.spec.prompt.eos_id)
+        return self._voice.vocabulary
 
     def __enter__(self) -> Assistant:
         return self
@@ -149,21 +151,23 @@ class Assistant:
         stopwatch: Stopwatch,
     ) -> Generator[str, None, Answer]:
         """The answer to a prompt, piece by piece; what `chat` and `raw` have in common."""
-        saying = self._saying(prompt, request, stop_strings)
-        owner = object()
+        speaker, owner, told = self._voice.speaker(prompt, request, stop_strings), object(), list[Piece]()
         with self._working() as parts, stopwatch.time("prefill"):
             self._owner, sequence = owner, parts.sequence
             rows, digests = [image.rows for image in images], [image.digest for image in images]
             scores, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
-        while saying.reason is None:
+        with self._working(owner), stopwatch.time("decode"):
+            told.append(speaker.saying.hear(scores))
+        held = len(prompt)
+        while True:
+            yield from (piece.text for piece in told)
+            if speaker.saying.reason is not None:
+                break
+            told.clear()
             with self._working(owner), stopwatch.time("decode"):
-                if saying.ids:
-                    scores = sequence.append(saying.ids[-1])
-                piece = saying.hear(scores)
-            yield piece
-        usage = Usage(len(prompt), prompt.image_token_count, cached, len(saying.ids))
-        steps = len(sequence.keys) - len(prompt)
-        return self._facts.answer(saying.text, saying.ids, saying.reason, usage, stopwatch, steps)
+                speaker.step(sequence, told.append)
+                held = len(sequence.keys)
+        return self._facts.answer(speaker.saying, prompt, cached, held, stopwatch)
 
     @contextmanager
     def _working(self, owner: object = None) -> Iterator[Parts]:
@@ -182,18 +186,20 @@ class Assistant:
                     "another one was begun, and an assistant has room for one at a time",
                     "read a stream to its end before the next question",
                 )
-            yield self._parts
+            with forgetting(self._parts.sequence):
+                yield self._parts
         finally:
             self._busy.release()
 
-    def _saying(self, prompt: PromptTokens, request: Request, stop_strings: tuple[str, ...]) -> Saying:
-        check_fits(prompt, request.max_tokens or 1, self.capacity)
-        limit = request.max_tokens or min(DEFAULT_MAX_TOKENS, self.capacity - len(prompt))
-        matcher = None
-        if request.constraint is not None:
-            matcher = Grammar(request.constraint, self.vocabulary).matcher()
-        eos_id = self.spec.prompt.eos_id
-        return Saying(self.tokenizer, prompt, request, stop_strings, eos_id, limit, matcher)
+
+@contextmanager
+def forgetting(sequence: KVSequence) -> Iterator[None]:
+    """After a fault nobody knows what the cache holds: a NaN in it would be in every answer that begins alike."""
+    try:
+        yield
+    except MachineFault:
+        sequence.keys.clear()
+        raise
 
 
 def checked_context(bundle: Bundle, max_context: int | None) -> int:

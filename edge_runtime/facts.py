@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_runtime.answer import Answer, FinishReason, Usage
+from edge_runtime.answer import Answer, Usage
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
 from edge_runtime.memory import peak_resident_mib
+from edge_runtime.prompt import PromptTokens
+from edge_runtime.saying import Saying
 from edge_runtime.stopwatch import Stopwatch
 
 
@@ -21,28 +23,25 @@ class Facts:
     precision: Mapping[str, str]
 
     def answer(
-        self,
-        text: str,
-        ids: Sequence[int],
-        reason: FinishReason,
-        usage: Usage,
-        stopwatch: Stopwatch,
-        steps: int,
+        self, saying: Saying, prompt: PromptTokens, cached: int, held: int, watch: Stopwatch
     ) -> Answer:
-        """`steps` are the tokens that a step of the decoder was taken for, after the prompt."""
-        timings = stopwatch.timings_ms()
+        """Of what was said to its end. Of the prompt `cached` tokens were in the cache; in the end it held `held`, so that
+        many after the prompt were fed."""
+        assert saying.reason is not None, "the answer is over"
+        steps, timings = held - len(prompt), watch.timings_ms()
         seconds = timings["decode"] / 1000
         return Answer(
-            text=text,
-            token_ids=tuple(ids),
-            finish_reason=reason,
-            usage=usage,
+            text=saying.text,
+            token_ids=tuple(saying.ids),
+            finish_reason=saying.reason,
+            usage=Usage(len(prompt), prompt.image_token_count, cached, len(saying.ids)),
             timings_ms=timings,
             tokens_per_s=round(steps / seconds, 2) if steps > 0 and seconds > 0 else 0.0,
             engine=self.engine,
             engine_reason=self.engine_reason,
             precision=dict(self.precision),
             peak_rss_mib=round(peak_resident_mib(), 1),
+            logprobs=saying.logprobs,
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
@@ -11,6 +13,8 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.choice import AUTO, Choice, Ground, Wish, check_engine, chosen, told
 from edge_runtime.errors import MachineFault
 from edge_runtime.progress import Progress, silent
+
+T = TypeVar("T")
 
 
 def load(
@@ -25,21 +29,38 @@ def load(
     """The assistant of the bundle at `path`. Hashes are checked unless `is_trusted`; structure always. `engines` is the
     folder that built engines lie in, if it is not a usual one. Where nobody asked for an engine by name, one that turns
     out not to open is replaced by ONNX Runtime."""
-    check_engine(engine)
-    bundle = Bundle.open(Path(path), is_trusted, progress)
-    choice = chosen(bundle, Wish(engine, max_context, engines, is_trusted), ground, progress)
+    return opened_with(
+        assistant_of, Path(path), Wish(engine, max_context, engines, is_trusted), progress, ground
+    )
+
+
+def assistant_of(bundle: Bundle, choice: Choice) -> Assistant:
+    return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why)
+
+
+def opened_with(
+    make: Callable[[Bundle, Choice], T],
+    path: Path,
+    wish: Wish,
+    progress: Progress = silent,
+    ground: Ground = Ground(),
+) -> T:
+    """What `make` makes of the bundle at `path` on the engine that is chosen for it; see `load`."""
+    check_engine(wish.engine)
+    bundle = Bundle.open(path, wish.is_trusted, progress)
+    choice = chosen(bundle, wish, ground, progress)
     try:
-        return opened(bundle, choice)
+        return made(make, bundle, choice)
     except MachineFault as fault:
-        if engine != AUTO or choice.backend.name == CPU.engine or "ort" not in bundle.manifest.dialects:
+        if wish.engine != AUTO or choice.backend.name == CPU.engine or "ort" not in bundle.manifest.dialects:
             raise
         why = f"{choice.backend.name}: {told(fault)}"
-        return opened(bundle, Choice(OrtBackend(bundle, provider=CPU), max_context, why))
+        return made(make, bundle, Choice(OrtBackend(bundle, provider=CPU), wish.max_context, why))
 
 
-def opened(bundle: Bundle, choice: Choice) -> Assistant:
+def made(make: Callable[[Bundle, Choice], T], bundle: Bundle, choice: Choice) -> T:
     try:
-        return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why)
+        return make(bundle, choice)
     except BaseException:
         choice.backend.close()
         raise

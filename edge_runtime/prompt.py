@@ -24,11 +24,13 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Turn:
-    """One message. Only users show images."""
+    """One message. Only users show images. The model's own image mark in a user's text says where they stand, unless the
+    text is a stranger's (`has_marks` False)."""
 
     role: Literal["user", "assistant"]
     text: str
     images: tuple[ImageRef, ...] = ()
+    has_marks: bool = True
 
     def __post_init__(self) -> None:
         if self.role not in ("user", "assistant"):
@@ -140,7 +142,7 @@ class PromptFormat:
         return [*self.trusted(role + COLON + " "), *content, *self.trusted(ending)]
 
     def user_content(self, turn: Turn) -> list[Piece]:
-        parts = turn.text.split(self.spec.image_mark)
+        parts = turn.text.split(self.spec.image_mark) if turn.has_marks else [turn.text]
         marks = len(parts) - 1
         if marks:
             check_image_count(marks, len(turn.images))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from edge_runtime.answer import FinishReason
+from edge_runtime.answer import FinishReason, Piece
+from edge_runtime.chance import TokenScore, score_from_logits
 from edge_runtime.constraint_grammar import GrammarMatcher
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.request import Request
-from edge_runtime.sampling import rng_from_seed
+from edge_runtime.sampling import Ids, rng_from_seed
 from edge_runtime.scores import Scores
 from edge_runtime.textstream import TextStream
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.tokens import Tokens
+
+NOTHING = Piece("")
 
 
 class Saying:
@@ -32,6 +35,9 @@ class Saying:
         self._tokens = Tokens(prompt.ids, request.sampling, rng, eos_id, limit, matcher)
         self._matcher = matcher
         self._pieces: list[str] = []
+        self._logprobs = request.logprobs
+        self._scores: list[TokenScore] = []
+        self._told = 0  # of the scores
         self.reason: FinishReason | None = None
 
     @property
@@ -39,17 +45,40 @@ class Saying:
         return self._tokens.ids
 
     @property
+    def seen(self) -> Ids:
+        """The prompt's ids and the answer's."""
+        return self._tokens.seen
+
+    @property
+    def left(self) -> int:
+        """How many more tokens there may be."""
+        return self._tokens.left
+
+    @property
     def text(self) -> str:
         """As much of it as is certain."""
         return "".join(self._pieces)
 
-    def hear(self, scores: Scores) -> str:
+    @property
+    def logprobs(self) -> tuple[TokenScore, ...] | None:
+        """Of every token, where they were asked for."""
+        return None if self._logprobs is None else tuple(self._scores)
+
+    def hear(self, scores: Scores) -> Piece:
         """The text that the next token makes certain, often none; at the end all that was held back."""
         assert self.reason is None, "the answer is over"
         token = self._tokens.choose(scores)
-        piece = "" if token is None else self._text.feed(token)
+        if token is not None and self._logprobs is not None:
+            self._scores.append(score_from_logits(scores.logits[0, 0], token, self._logprobs))
+        text = "" if token is None else self._text.feed(token)
         self.reason = "stop" if self._text.is_stopped else self._tokens.reason
         if self.reason is not None:
-            piece += self._text.finish()
-        self._pieces.append(piece if self._matcher is None else self._matcher.trimmed(piece))
-        return self._pieces[-1]
+            text += self._text.finish()
+        self._pieces.append(text if self._matcher is None else self._matcher.trimmed(text))
+        return self._piece(self._pieces[-1])
+
+    def _piece(self, text: str) -> Piece:
+        if not text and self.reason is None:
+            return NOTHING
+        fresh, self._told = tuple(self._scores[self._told :]), len(self._scores)
+        return Piece(text, fresh)

@@ -45,6 +45,12 @@ class Scores:
         top = None if self.top is None else Top(self.top.values[place], self.top.ids[place])
         return Scores(lambda: self.logits[place], top)
 
+    def place(self, place: int) -> Scores:
+        """Of one of the rows of every sequence alone."""
+        wanted = slice(place, place + 1)
+        top = None if self.top is None else Top(self.top.values[:, wanted], self.top.ids[:, wanted])
+        return Scores(lambda: self.logits[:, wanted], top)
+
     def next_id(self, seen_ids: Ids, sampling: Sampling, rng: np.random.Generator) -> int:
         """As `sampling.next_id`, of the only row; without all the logits where the likeliest decide."""
         if self.top is not None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from edge_runtime.backends.backend import Array, DecoderGraph
+from edge_runtime.backends.backend import Array, DecoderGraph, Ints
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.prompt import common_prefix
 from edge_runtime.sampling import Sampling
@@ -55,20 +55,20 @@ class KVSequence:
         """The next piece of a prompt that was begun; what may follow it."""
         start = len(self.keys)
         stop = min(start + self.chunk_tokens, len(prompt))
-        scores = self._feed(prompt.rows(start, stop))
+        scores = self._feed(prompt.rows(start, stop), np.array([stop - start - 1], dtype=np.int64))
         self.keys.extend(prompt.keys[start:stop])
         return scores
 
-    def append(self, token_id: int) -> Scores:
-        """What may follow one more token."""
-        scores = self._feed(self.table[token_id][None, None])
-        self.keys.append(token_id)
+    def append(self, *token_ids: int) -> Scores:
+        """What may follow each of these more tokens."""
+        ids = np.array(token_ids, dtype=np.int64)
+        scores = self._feed(self.table[ids][None], np.arange(ids.size, dtype=np.int64))
+        self.keys.extend(token_ids)
         return scores
 
-    def _feed(self, rows: Array) -> Scores:
+    def _feed(self, rows: Array, wanted: Ints) -> Scores:
         start = np.array([len(self.keys)], dtype=np.int64)
-        last = np.array([[rows.shape[1] - 1]], dtype=np.int64)
-        return self.decoder.step(rows, start, last)
+        return self.decoder.step(rows, start, wanted[None])
 
 
 def generate(

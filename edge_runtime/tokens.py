@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_runtime.answer import FinishReason
 from edge_runtime.constraint_matcher import Matcher, next_id_within
-from edge_runtime.sampling import Sampling
+from edge_runtime.sampling import Ids, Sampling
 from edge_runtime.scores import Scores
 
 
@@ -36,6 +36,16 @@ class Tokens:
         self.ids: list[int] = []
         self.reason: FinishReason | None = None if limit > 0 else "length"
 
+    @property
+    def seen(self) -> Ids:
+        """The prompt's and the answer's so far."""
+        return self._seen[: self._prompt + len(self.ids)]
+
+    @property
+    def left(self) -> int:
+        """How many more may be chosen."""
+        return self._limit - len(self.ids)
+
     def choose(self, scores: Scores) -> int | None:
         """The next one; None where the answer ends instead."""
         assert self.reason is None, "the answer is over"
@@ -54,7 +64,6 @@ class Tokens:
         return token
 
     def _next(self, scores: Scores) -> int:
-        seen = self._seen[: self._prompt + len(self.ids)]
         if self._matcher is None:
-            return scores.next_id(seen, self._sampling, self._rng)
-        return next_id_within(self._matcher, scores.logits[0, 0], seen, self._sampling, self._rng)
+            return scores.next_id(self.seen, self._sampling, self._rng)
+        return next_id_within(self._matcher, scores.logits[0, 0], self.seen, self._sampling, self._rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,24 +43,49 @@ class VisionEncoder:
         self._graphs = {role: backend.graph(role) for role in spec.roles if role not in ("embed", "decoder")}
         self._known: OrderedDict[bytes, EncodedImage] = OrderedDict()
 
+    def knows(self, digest: bytes) -> bool:
+        return digest in self._known
+
     def encode(self, picture: Image.Image, stopwatch: Stopwatch) -> EncodedImage:
-        digest = digest_of(picture)
+        return finished(self.stages(picture, stopwatch))
+
+    def stages(
+        self, picture: Image.Image, stopwatch: Stopwatch, digest: bytes | None = None
+    ) -> Generator[None, None, EncodedImage]:
+        """As `encode`, stopping after each piece of the work. One picture at a time: the graphs are its own until its
+        stages are over, or closed. `digest` is the picture's, if it is known already."""
+        digest = digest or digest_of(picture)
         if digest not in self._known:
-            self._known[digest] = EncodedImage(digest, self._rows(picture, stopwatch))
+            rows = yield from self._rows(picture, stopwatch)
+            self._known[digest] = EncodedImage(digest, rows)
             while len(self._known) > self.remembered:
                 self._known.popitem(last=False)
         self._known.move_to_end(digest)
         return self._known[digest]
 
-    def _rows(self, picture: Image.Image, stopwatch: Stopwatch) -> Array:
+    def _rows(self, picture: Image.Image, stopwatch: Stopwatch) -> Generator[None, None, Array]:
         with stopwatch.time("preprocess"):
             pixels = pixels_from_picture(picture, self.spec.preprocess)
+        feeds = {"low": pixels.low} if pixels.high is None else {"high": pixels.high, "low": pixels.low}
+        running: dict[str, Callable[[], dict[str, Array]]] = {}
+        # Both towers are begun before either is waited for: an engine may run them side by side.
+        for side, fed in feeds.items():
+            yield
+            with stopwatch.time("vision"):
+                running[side] = self._graphs[TOWERS[side]].launch({"pixels": fed[None]})
+        yield
         with stopwatch.time("vision"):
-            feeds = {"low": pixels.low} if pixels.high is None else {"high": pixels.high, "low": pixels.low}
-            # Both towers are begun before either is waited for: an engine may run them side by side.
-            running = {
-                side: self._graphs[TOWERS[side]].launch({"pixels": fed[None]}) for side, fed in feeds.items()
-            }
             features = {side: finished()["features"] for side, finished in running.items()}
+        yield
+        with stopwatch.time("vision"):
             rows: Array = self._graphs["adaptor"].launch(features)()["embeds"][0]
         return rows
+
+
+def finished(stages: Generator[None, None, EncodedImage]) -> EncodedImage:
+    try:
+        while True:
+            next(stages)
+    except StopIteration as end:
+        found: EncodedImage = end.value
+        return found

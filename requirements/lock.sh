@@ -13,6 +13,6 @@ lock() {
         ${find_links:+--find-links "$find_links"} --constraint requirements/held.txt --upgrade "$@"
 }
 lock --python-version 3.11 --extra dev pyproject.toml --output-file requirements/workbench.txt
-lock --python-version 3.10 --extra cpu pyproject.toml --output-file requirements/device-3.10.txt
-lock --python-version 3.11 --extra cpu pyproject.toml --output-file requirements/device-3.11.txt
-lock --python-version 3.12 --extra cpu pyproject.toml --output-file requirements/device-3.12.txt
+lock --python-version 3.10 --extra cpu --extra serve pyproject.toml --output-file requirements/device-3.10.txt
+lock --python-version 3.11 --extra cpu --extra serve pyproject.toml --output-file requirements/device-3.11.txt
+lock --python-version 3.12 --extra cpu --extra serve pyproject.toml --output-file requirements/device-3.12.txt

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Condition, Lock
+from functools import partial
+from threading import Condition
 
-from edge_runtime.answer import Usage
+from edge_runtime.answer import Piece
 from edge_runtime.backends.backend import Backend
 from edge_runtime.bundle import Bundle
-from edge_runtime.constraint_grammar import Grammar
-from edge_runtime.constraint_vocabulary import Vocabulary
-from edge_runtime.embedding import EmbeddedPrompt
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.draft import DraftRules
+from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.facts import facts_of
+from edge_runtime.loop.counts import Counts
 from edge_runtime.loop.queue import FairQueue
+from edge_runtime.loop.reader import Reader
 from edge_runtime.loop.rows import Rows
 from edge_runtime.loop.run import Run
-from edge_runtime.loop.ticket import Question, Ticket
-from edge_runtime.prompt import check_fits
-from edge_runtime.request import DEFAULT_MAX_TOKENS
-from edge_runtime.saying import Saying
-from edge_runtime.scores import Scores
+from edge_runtime.loop.ticket import Event, Question, Ticket
+from edge_runtime.sampling import NONFINITE_CODE
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import VisionEncoder
+from edge_runtime.voice import Voice
 
-NO_END = -1
 IDLE_S = 1.0  # how long nothing is waited for at a time
 
 
@@ -56,24 +54,72 @@ class Loop:
         limits: Limits = Limits(),
         max_context: int | None = None,
         engine_reason: str = "",
+        drafts: DraftRules | None = None,
     ) -> None:
-        self._spec = bundle.spec
-        self._capacity = max_context or bundle.manifest.max_context
-        self._tokenizer = Tokenizer.open(bundle.tokenizer_path)
+        """`drafts` is how an answer that is given alone is guessed ahead; None feeds one token at a step."""
+        tokenizer = Tokenizer.open(bundle.tokenizer_path)
+        capacity = max_context or bundle.manifest.max_context
+        self._slots = limits.slots
+        self._voice = Voice(tokenizer, bundle.spec, capacity, drafts)
         self._facts = facts_of(bundle, backend, engine_reason)
-        self._table = bundle.embedding()
-        self._vision = VisionEncoder(backend, bundle.spec)
-        self._rows = Rows(backend.decoder(limits.slots, self._capacity), self._table)
+        self._counts = Counts()
+        table = bundle.embedding()
+        self._rows = Rows(backend.decoder(limits.slots, capacity), table)
+        self._reader = Reader(VisionEncoder(backend, bundle.spec), table, self._rows, self._counts)
         self._queue: FairQueue[Run] = FairQueue(limits.waiting, limits.waiting_tokens)
         self._runs: list[Run] = []
         self._is_decodes_turn = False
-        self._changed, self._compiling = Condition(), Lock()
-        self._known: Vocabulary | None = None
-        self.said = 0  # tokens, since the loop was made
+        self._changed = Condition()
+
+    @property
+    def said(self) -> int:
+        """Tokens of answers; this and all other counts since the loop was made."""
+        return self._counts.said
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of prompts that were read to their end."""
+        return self._counts.prompt_tokens
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of those, found in the cache."""
+        return self._counts.cached_tokens
+
+    @property
+    def pictures(self) -> int:
+        """Shown."""
+        return self._counts.pictures
+
+    @property
+    def known_pictures(self) -> int:
+        """Of those, encoded before."""
+        return self._counts.known_pictures
+
+    @property
+    def drafted(self) -> int:
+        """Tokens that were guessed."""
+        return self._counts.drafted
+
+    @property
+    def accepted(self) -> int:
+        """Of those, right."""
+        return self._counts.accepted
+
+    @property
+    def corrupted(self) -> int:
+        """Answers that ended because the engine's numbers were none."""
+        return self._counts.corrupted
+
+    @property
+    def progressed(self) -> int:
+        """Pieces of work; it grows as long as something is done."""
+        return self._counts.progressed
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        with self._changed:
+            return len(self._queue)
 
     @property
     def running(self) -> int:
@@ -84,39 +130,24 @@ class Loop:
         """Of those that run, whose prompt is read."""
         return sum(run.is_decoding for run in self._runs)
 
-    def submit(self, question: Question) -> Ticket:
-        """EVL-CONTEXT-OVERFLOW, or EVL-LOOP-FULL where too much waits already."""
-        asked = question.request.max_tokens
-        check_fits(question.prompt, asked or 1, self._capacity)
-        limit = asked or min(DEFAULT_MAX_TOKENS, self._capacity - len(question.prompt))
-        ticket = Ticket(question)
-        constraint = question.request.constraint
-        matcher = None if constraint is None else Grammar(constraint, self._vocabulary()).matcher()
-        saying = Saying(
-            self._tokenizer,
-            question.prompt,
-            question.request,
-            question.stop_strings,
-            self._spec.prompt.eos_id if question.has_end else NO_END,
-            limit,
-            matcher,
+    @property
+    def cache_share(self) -> float:
+        """Of the rows' places, how many hold something, 0 to 1."""
+        return self._rows.held / (self._rows.capacity * self._slots)
+
+    def submit(self, question: Question, hear: Callable[[Event], None] | None = None) -> Ticket:
+        """EVL-CONTEXT-OVERFLOW, or EVL-LOOP-FULL where too much waits already; `hear` is the ticket's."""
+        ticket = Ticket(question, hear)
+        speaker = self._voice.speaker(
+            question.prompt, question.request, question.stop_strings, question.has_end
         )
-        tokens = len(question.prompt) + limit
+        tokens = len(question.prompt) + speaker.saying.left
         with self._changed:
             if not self._queue.has_room(tokens):
                 raise full_error(len(self._queue))
-            self._queue.put(Run(ticket, saying), question.client, tokens)
+            self._queue.put(Run(ticket, speaker), question.client, tokens)
             self._changed.notify()
         return ticket
-
-    def _vocabulary(self) -> Vocabulary:
-        """Made when a constraint first asks for it, in the asker's thread."""
-        with self._compiling:
-            if self._known is None:
-                self._known = Vocabulary.of(
-                    self._tokenizer, self._spec.decoder.vocab, self._spec.prompt.eos_id
-                )
-            return self._known
 
     def serve(self, is_stopped: Callable[[], bool]) -> None:
         """Works until it is stopped, and waits while there is nothing to do."""
@@ -132,11 +163,20 @@ class Loop:
         preparing = [run for run in self._runs if not run.is_decoding]
         decoding = [run for run in self._runs if run.is_decoding]
         if preparing and not (decoding and self._is_decodes_turn):
-            self._prepare(preparing[0])
+            self._prepare(self._reader.next(preparing))
+        elif len(decoding) == 1:
+            self._speak(decoding[0])
         elif decoding:
             self._decode(decoding)
         self._is_decodes_turn = not self._is_decodes_turn
-        return bool(preparing or decoding)
+        has_worked = bool(preparing or decoding)
+        self._counts.progressed += has_worked
+        return has_worked
+
+    def forget(self) -> None:
+        """All that the cache holds, of a loop that answers nobody."""
+        assert not self._runs, "somebody is being answered"
+        self._rows.forget()
 
     def _drop_cancelled(self) -> None:
         with self._changed:
@@ -158,30 +198,32 @@ class Loop:
         self._runs.remove(run)
         self._runs.append(run)
         try:
-            if len(run.images) < len(run.ticket.question.pictures):
-                picture = run.ticket.question.pictures[len(run.images)]
-                run.images.append(self._vision.encode(picture, run.stopwatch))
-            else:
-                self._read(run)
+            scores = self._reader.read(run)
+            if scores is not None:
+                self._tell(run, run.saying.hear(scores))
         except EdgeVLError as error:
             self._rows.sequences[run.row].keys.clear()  # of what a fault left there nobody knows
             self._fail([run], error)
+            return
+        self._end_if_over(run)
 
-    def _read(self, run: Run) -> None:
-        sequence = self._rows.sequences[run.row]
-        with run.stopwatch.time("prefill"):
-            if run.embedded is None:
-                rows, digests = [each.rows for each in run.images], [each.digest for each in run.images]
-                run.embedded = EmbeddedPrompt(run.ticket.question.prompt, self._table, rows, digests)
-                run.cached = sequence.begin(run.embedded)
-            scores = sequence.extend(run.embedded)
-        if len(sequence.keys) == len(run.embedded):
-            self._hear(run, scores)
+    def _speak(self, run: Run) -> None:
+        """A token, or several right guesses."""
+        try:
+            with run.stopwatch.time("decode"):
+                drafted = run.speaker.step(self._rows.sequences[run.row], partial(self._tell, run))
+        except EdgeVLError as error:
+            self._fail_alone(run, error)
+            return
+        self._counts.drafted += drafted.guessed
+        self._counts.accepted += drafted.right
+        self._end_if_over(run)
 
     def _decode(self, runs: list[Run]) -> None:
+        """A token of each. Guesses would be fed row by row, and cost more than they save."""
         tokens = {run.row: run.saying.ids[-1] for run in runs}
-        watches = [run.stopwatch for run in runs]
-        begun = watches[0].clock()
+        clock = runs[0].stopwatch.clock
+        begun = clock()
         try:
             scores = self._rows.step(tokens)
         except EdgeVLError as error:
@@ -189,32 +231,41 @@ class Loop:
             self._fail(list(self._runs), error)
             return
         for run in runs:
-            run.stopwatch.add("decode", watches[0].clock() - begun)
+            run.stopwatch.add("decode", clock() - begun)
             try:
-                self._hear(run, scores[run.row])
+                self._tell(run, run.saying.hear(scores[run.row]))
             except EdgeVLError as error:
-                self._fail([run], error)
+                self._fail_alone(run, error)
+                continue
+            self._end_if_over(run)
 
-    def _hear(self, run: Run, scores: Scores) -> None:
-        before = len(run.saying.ids)
-        run.ticket.tell(run.saying.hear(scores))
-        self.said += len(run.saying.ids) - before
-        reason = run.saying.reason
-        if reason is None:
+    def _tell(self, run: Run, piece: Piece) -> None:
+        self._counts.said += len(run.saying.ids) - run.counted
+        run.counted = len(run.saying.ids)
+        if piece.text or piece.scores:
+            run.ticket.tell(piece)
+
+    def _end_if_over(self, run: Run) -> None:
+        if run.saying.reason is None:
             return
-        question, ids = run.ticket.question, run.saying.ids
-        usage = Usage(len(question.prompt), question.prompt.image_token_count, run.cached, len(ids))
-        steps = len(self._rows.sequences[run.row].keys) - len(question.prompt)
-        answer = self._facts.answer(run.saying.text, ids, reason, usage, run.stopwatch, steps)
+        prompt, held = run.ticket.question.prompt, len(self._rows.sequences[run.row].keys)
+        answer = self._facts.answer(run.saying, prompt, run.cached, held, run.stopwatch)
         self._release(run)
         run.ticket.tell(answer)
 
+    def _fail_alone(self, run: Run, error: EdgeVLError) -> None:
+        if isinstance(error, MachineFault):  # a NaN in the cache would be in every answer that begins alike
+            self._rows.sequences[run.row].keys.clear()
+        self._fail([run], error)
+
     def _fail(self, runs: list[Run], error: EdgeVLError) -> None:
+        self._counts.corrupted += len(runs) * (error.code == NONFINITE_CODE)
         for run in runs:
             self._release(run)
             run.ticket.tell(error)
 
     def _release(self, run: Run) -> None:
+        run.end()
         self._runs.remove(run)
         self._rows.give_back(run.row)
 

@@ -27,6 +27,11 @@ class Rows:
         return self._decoder.capacity
 
     @property
+    def held(self) -> int:
+        """Places that hold something, of all rows."""
+        return sum(len(sequence.keys) for sequence in self.sequences)
+
+    @property
     def free_count(self) -> int:
         return len(self._free)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from PIL import Image
 
-from edge_runtime.answer import Answer
+from edge_runtime.answer import Answer, Piece
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.request import Request
@@ -27,21 +27,26 @@ class Question:
     has_end: bool = True
 
 
-class Ticket:
-    """Any thread may read and cancel it; the loop's own thread writes."""
+Event = Piece | Answer | EdgeVLError  # pieces, and then one of the others
 
-    def __init__(self, question: Question) -> None:
+
+class Ticket:
+    """Any thread may read and cancel it; the loop's own thread writes. With `hear` every event is handed to that in the
+    loop's thread instead of being kept for `pieces` and `answer`; it must be quick and raise nothing."""
+
+    def __init__(self, question: Question, hear: Callable[[Event], None] | None = None) -> None:
         self.question = question
         self.is_cancelled = False
-        self._events: SimpleQueue[str | Answer | EdgeVLError] = SimpleQueue()
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._hear = hear or self._events.put
         self._answer: Answer | None = None
 
     def cancel(self) -> None:
-        """The loop drops it before its next piece of work."""
+        """The loop drops it before its next piece of work, and tells nothing more."""
         self.is_cancelled = True
 
-    def tell(self, event: str | Answer | EdgeVLError) -> None:
-        self._events.put(event)
+    def tell(self, event: Event) -> None:
+        self._hear(event)
 
     def pieces(self) -> Iterator[str]:
         """Text as it becomes certain; waits for it. What went wrong is raised."""
@@ -52,8 +57,8 @@ class Ticket:
                 raise event
             if isinstance(event, Answer):
                 self._answer = event
-            elif event:
-                yield event
+            elif event.text:
+                yield event.text
 
     @property
     def answer(self) -> Answer:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 
 from edge_runtime.answer import Answer, AnswerStream, Usage
+from edge_runtime.chance import TokenChance, TokenScore
 from edge_runtime.errors import EdgeVLError
 
 ANSWER = Answer(
@@ -86,3 +88,18 @@ def test_json_has_the_keys_of_the_contract() -> None:
         "precision": {"decoder": "fp16"},
         "peak_rss_mib": 10.0,
     }
+
+
+def test_json_has_the_scores_of_tokens_where_they_were_asked_for() -> None:
+    chances = TokenChance(4, -0.5), TokenChance(7, -1.5)
+    scored = replace(ANSWER, logprobs=(TokenScore(chances[0], chances), TokenScore(TokenChance(5, -0.1))))
+    told = scored.to_json()
+    assert told.pop("logprobs") == [
+        {
+            "id": 4,
+            "logprob": -0.5,
+            "likeliest": [{"id": 4, "logprob": -0.5}, {"id": 7, "logprob": -1.5}],
+        },
+        {"id": 5, "logprob": -0.1, "likeliest": []},
+    ]
+    assert told == ANSWER.to_json()

@@ -205,3 +205,15 @@ def test_without_candidates_all_logits_decide() -> None:
 )
 def test_so_many_of_the_likeliest_decide(values: list[float], sampling: Sampling, count: int) -> None:
     assert deciding(np.array(values, dtype=np.float32), sampling) == count
+
+
+@pytest.mark.parametrize("has_top", [False, True])
+def test_every_place_of_several_is_chosen_from_as_if_it_were_alone(has_top: bool) -> None:
+    logits = np.random.default_rng(2).normal(size=(2, 3, VOCAB)).astype(np.float32)
+    ids = np.argsort(-logits, axis=-1)[..., :CANDIDATES]
+    whole = Scores(lambda: logits, Top(np.take_along_axis(logits, ids, -1), ids) if has_top else None)
+    for row in range(2):
+        for place in range(3):
+            one, rng = whole.row(row).place(place), rng_from_seed(0)
+            assert one.next_id(NOTHING_SEEN, Sampling(), rng) == int(logits[row, place].argmax())
+            assert np.array_equal(one.logits, logits[row : row + 1, place : place + 1])

@@ -194,3 +194,15 @@ def test_a_token_that_broke_down_is_fed_again() -> None:
 def test_a_prompt_may_fill_the_cache_to_its_last_row() -> None:
     decoder = FakeDecoder(capacity=len(PROMPT))
     assert answer(sequence_on(decoder), embedded(*PROMPT), limit=1) == expected(PROMPT, 1)
+
+
+def test_several_tokens_fed_at_once_say_what_they_say_one_by_one() -> None:
+    decoder, single = FakeDecoder(), FakeDecoder()
+    together, alone = sequence_on(decoder), sequence_on(single)
+    for sequence in (together, alone):
+        sequence.prefill(embedded(*PROMPT))
+    found = together.append(20, 21, 22).logits[0]
+    wanted = [alone.append(each).logits[0, 0] for each in (20, 21, 22)]
+    assert np.array_equal(found, np.stack(wanted))
+    assert together.keys == alone.keys == [*PROMPT, 20, 21, 22]
+    assert decoder.steps == single.steps - 2

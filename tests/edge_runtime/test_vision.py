@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -72,3 +73,35 @@ def test_a_hybrid_model_feeds_both_towers_their_own_pixels(backend: FakeBackend)
     assert backend.shapes["vision_high.pixels"] == (1, 3, spec.high.image_size, spec.high.image_size)
     assert backend.shapes["vision_low.pixels"] == (1, 3, spec.low.image_size, spec.low.image_size)
     assert {"adaptor.high", "adaptor.low"} <= backend.shapes.keys()
+
+
+def test_a_picture_can_be_left_after_any_of_its_stages(backend: FakeBackend) -> None:
+    encoder, ran = VisionEncoder(backend, SIZES["tiny"]), []
+    stages = encoder.stages(picture(3), Stopwatch())
+    for _ in range(3):
+        next(stages)
+        ran.append(list(backend.ran))
+    stages.close()
+    assert ran == [[], ["vision_high"], ["vision_high", "vision_low"]]
+    assert not encoder.knows(digest_of(picture(3)))
+
+
+def test_stage_by_stage_or_at_once_a_picture_has_the_same_rows(backend: FakeBackend) -> None:
+    one, other = encoder_on(backend), encoder_on(backend)
+    for _ in one.stages(picture(7), Stopwatch()):
+        assert not one.knows(digest_of(picture(7)))
+    found = one.encode(picture(7), Stopwatch())
+    wanted = other.encode(picture(7), Stopwatch())
+    assert found.digest == wanted.digest and np.array_equal(found.rows, wanted.rows)
+    assert backend.ran == ["vision_low", "adaptor"] * 2, "the first was not encoded again"
+
+
+def test_time_between_stages_is_not_the_picture_s(backend: FakeBackend) -> None:
+    now = iter(range(1000))
+    stopwatch = Stopwatch(clock=lambda: float(next(now)))
+    stages = encoder_on(backend).stages(picture(7), stopwatch)
+    for _ in stages:
+        for _ in range(50):
+            next(now)
+    spent = stopwatch.timings_ms()
+    assert 0 < spent["vision"] + spent["preprocess"] < 50_000 < spent["total"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
@@ -18,74 +15,9 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.constraint import Choice, Regex
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.loop.loop import Limits, Loop
-from edge_runtime.loop.ticket import Question, Ticket
-from edge_runtime.prompt import ImageRef, PromptFormat, Turn
 from edge_runtime.request import Request
 from edge_runtime.sampling import Sampling
-from edge_runtime.tokenizer import Tokenizer
-from edge_runtime.vision import digest_of
-from tests.proof.subject import bundle_below, session_folder
-
-TEXTS = (
-    "what is it?",
-    "where is the lamp?",
-    "how many are there, and of what colour?",
-    "read the sign",
-    "why?",
-)
-
-
-def picture(seed: int) -> Image.Image:
-    rng = np.random.Generator(np.random.PCG64(seed))
-    return Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8))
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.open(bundle_below(session_folder(tmp_path_factory), "windowed"), is_trusted=True)
-
-
-@pytest.fixture
-def loop(bundle: Bundle) -> Iterator[Loop]:
-    backend = OrtBackend(bundle, threads=1)
-    yield Loop(bundle, backend, Limits(slots=3, waiting=8))
-    backend.close()
-
-
-@pytest.fixture(scope="session")
-def alone(bundle: Bundle) -> Iterator[Assistant]:
-    with Assistant(bundle, OrtBackend(bundle, threads=1)) as assistant:
-        yield assistant
-
-
-def question(
-    bundle: Bundle, text: str, seed: int | None = None, request: Request = Request(max_tokens=12)
-) -> Question:
-    pictures = () if seed is None else (picture(seed),)
-    turn = Turn("user", text, tuple(ImageRef(digest_of(each)) for each in pictures))
-    prompts = PromptFormat(
-        Tokenizer.open(bundle.tokenizer_path), bundle.spec.prompt, bundle.spec.image_tokens
-    )
-    return Question(prompts.chat_prompt_tokens([turn]), pictures, request, bundle.spec.prompt.stop_strings)
-
-
-def run_out(loop: Loop, most: int = 2000) -> int:
-    works = 0
-    while loop.work():
-        works += 1
-        assert works < most, "the loop does not come to an end"
-    return works
-
-
-def answers_of(loop: Loop, tickets: list[Ticket]) -> list[Answer]:
-    run_out(loop)
-    return [ticket.answer for ticket in tickets]
-
-
-def asked_alone(
-    alone: Assistant, text: str, seed: int | None, request: Request = Request(max_tokens=12)
-) -> Answer:
-    return alone.ask(text, None if seed is None else picture(seed), request=request)
+from tests.edge_runtime.loop.asking import TEXTS, answers_of, asked_alone, question, run_out
 
 
 def test_answers_given_together_are_those_given_one_by_one(
@@ -190,7 +122,7 @@ def test_who_goes_away_between_two_pictures_costs_no_second(loop: Loop, bundle: 
     ticket = loop.submit(question(bundle, TEXTS[0], 7))
     ticket.cancel()
     assert loop.work() is False
-    assert not loop._vision._known
+    assert not loop._reader._vision._known
 
 
 def test_who_goes_away_while_waiting_makes_room_though_nobody_is_done(loop: Loop, bundle: Bundle) -> None:
