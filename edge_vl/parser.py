@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from edge_runtime.errors import EdgeVLError
 from edge_vl.flags_of_answers import add_bench, add_chat, add_run
+from edge_vl.flags_of_serving import add_serve
 from edge_vl.flags_of_stages import add_build, add_calibrate, add_demo, add_export, add_verify
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("verify", "integrity and structure of a bundle, and parity with its checkpoint", add_verify),
     ("run", "one answer, streamed", add_run),
     ("chat", "a conversation in the terminal", add_chat),
+    ("serve", "answers over HTTP, and a web page", add_serve),
     ("bench", "how fast a bundle answers here, and what it costs in memory", add_bench),
     ("demo", "the whole way on a small checkpoint: export, calibrate, verify, ask", add_demo),
 )

@@ -42,6 +42,11 @@ class Terminal:
         """Whether a person writes the lines."""
         return self._lines is not None and self._lines.isatty()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person sees what is noted; no longer where their terminal was closed."""
+        return self._err.isatty()
+
     def write(self, text: str) -> None:
         """Part of a line of the result, at once."""
         self._bar.clear()

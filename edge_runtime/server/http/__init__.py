@@ -1,0 +1,1 @@
+"""What clients speak: routes, requests and answers of the OpenAI kind, errors, streams."""

@@ -1,0 +1,1 @@
+"""Where the pictures of a request come from: the request itself, a folder, another host."""

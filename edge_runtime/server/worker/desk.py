@@ -1,0 +1,190 @@
+"""Where questions come in: their tokens are counted, their pictures decoded, and the loop is asked; what it says goes out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event, Lock
+
+from PIL import Image
+
+from edge_runtime.answer import Answer
+from edge_runtime.chance import TokenScore as Score
+from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.loop.loop import Loop
+from edge_runtime.loop.ticket import Event as LoopEvent
+from edge_runtime.loop.ticket import Question, Ticket
+from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture_header import header_from_bytes
+from edge_runtime.prompt import check_fits
+from edge_runtime.server.asked import Asked
+from edge_runtime.server.letters import letter_of_event, letter_of_fault
+from edge_runtime.server.said import Done, Piece, TokenChance, TokenScore
+from edge_runtime.server.wire import Message
+from edge_runtime.server.worker.budget import PixelBudget
+from edge_runtime.server.worker.prompts import Prompts, request_of
+
+HELPERS = 2  # questions whose pictures are decoded at a time
+PIXELS = 48_000_000  # decoded at a time: 144 MB
+
+
+class Held:
+    """One question on its way through the worker."""
+
+    def __init__(self, number: int, asked: Asked) -> None:
+        self.number = number
+        self.asked = asked
+        self.ticket: Ticket | None = None
+        self.pixels = 0
+        self.decoding_ms = 0.0
+        self._left = Event()
+
+    def give_up(self) -> None:
+        self._left.set()
+
+    def is_given_up(self) -> bool:
+        return self._left.is_set()
+
+
+class Desk:
+    """Any thread may use it. `send` carries messages out."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        prompts: Prompts,
+        max_context: int,
+        send: Callable[[Message], None],
+        limits: PictureLimits = PictureLimits(),
+        budget: PixelBudget | None = None,
+    ) -> None:
+        self._loop = loop
+        self._prompts = prompts
+        self._max_context = max_context
+        self._send = send
+        self._limits = limits
+        self._budget = budget or PixelBudget(PIXELS)
+        self._held: dict[int, Held] = {}
+        self._lock = Lock()
+        self._helpers = ThreadPoolExecutor(HELPERS, thread_name_prefix="desk")
+
+    @property
+    def coming(self) -> int:
+        """Questions the loop does not know of yet."""
+        with self._lock:
+            return sum(held.ticket is None for held in self._held.values())
+
+    def ask(self, number: int, asked: Asked) -> None:
+        held = Held(number, asked)
+        with self._lock:
+            self._held[number] = held
+        self._helpers.submit(self._take_in, held).add_done_callback(lambda taken: self._look(held, taken))
+
+    def cancel(self, number: int) -> None:
+        """Of what is over already this is no news."""
+        with self._lock:
+            held = self._held.get(number)
+        if held is None:
+            return
+        held.give_up()
+        if held.ticket is not None:
+            held.ticket.cancel()
+        self._let_go(held)
+
+    def run(self, work: Callable[[], Message]) -> None:
+        """Small work of another kind, answered with a message."""
+        self._helpers.submit(lambda: self._send(work()))
+
+    def _take_in(self, held: Held) -> None:
+        asked = held.asked
+        prompt, request = self._prompts.tokens_of(asked.prompt), request_of(asked)
+        # Before a picture is decoded: most of the work lies there.
+        check_fits(prompt, request.max_tokens or 1, self._max_context)
+        pictures = self._pictures(held)
+        if held.is_given_up():
+            return
+        question = Question(
+            prompt, pictures, request, self._prompts.stops_of(asked.prompt), asked.client, asked.has_end
+        )
+        held.ticket = self._loop.submit(question, lambda event: self._hear(held, event))
+        if held.is_given_up():  # in between
+            held.ticket.cancel()
+
+    def _pictures(self, held: Held) -> tuple[Image.Image, ...]:
+        headers = [header_from_bytes(file) for file in held.asked.pictures]
+        pixels = sum(header.width * header.height for header in headers)
+        if not self._budget.take(pixels, held.is_given_up):
+            return ()
+        held.pixels = pixels
+        begun = time.perf_counter()
+        pictures = tuple(picture_from_bytes(file, self._limits) for file in held.asked.pictures)
+        held.decoding_ms = round((time.perf_counter() - begun) * 1000, 3)
+        return pictures
+
+    def _look(self, held: Held, taken: Future[None]) -> None:
+        """At how the taking in ended."""
+        fault = taken.exception()
+        if fault is None and not held.is_given_up():
+            return
+        self._let_go(held)
+        if isinstance(fault, EdgeVLError):
+            self._send(letter_of_fault(held.number, fault))
+        elif fault is not None:
+            logging.getLogger("edge_vl.worker").error("a question could not be taken in", exc_info=fault)
+            self._send(letter_of_fault(held.number, own_fault()))
+
+    def _hear(self, held: Held, event: LoopEvent) -> None:
+        """In the loop's thread."""
+        if isinstance(event, EdgeVLError):
+            message = letter_of_fault(held.number, event)
+        elif isinstance(event, Answer):
+            message = letter_of_event(held.number, done_of(event, held.decoding_ms))
+        elif event.text or event.scores:
+            message = letter_of_event(held.number, self._piece_of(event.text, event.scores))
+        else:
+            return
+        if message.kind != "piece":
+            self._let_go(held)
+        if not held.is_given_up():
+            self._send(message)
+
+    def _piece_of(self, text: str, scores: Sequence[Score]) -> Piece:
+        """With what each token adds to the text."""
+
+        def told(score: Score) -> TokenScore:
+            chances = [
+                TokenChance(each.id, self._prompts.bytes_of(each.id), each.logprob)
+                for each in (score.chosen, *score.likeliest)
+            ]
+            return TokenScore(chances[0], tuple(chances[1:]))
+
+        return Piece(text, tuple(map(told, scores)))
+
+    def _let_go(self, held: Held) -> None:
+        """Once or several times."""
+        with self._lock:
+            self._held.pop(held.number, None)
+            pixels, held.pixels = held.pixels, 0
+        self._budget.give_back(pixels)
+
+
+def done_of(answer: Answer, decoding_ms: float) -> Done:
+    """The loop's watch began after the pictures were decoded."""
+    usage, timings = answer.usage, answer.timings_ms
+    timings = {**timings, "decode_image": decoding_ms, "total": round(timings["total"] + decoding_ms, 3)}
+    return Done(
+        finish_reason=answer.finish_reason,
+        prompt_tokens=usage.prompt_tokens,
+        image_tokens=usage.image_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        timings_ms=timings,
+        tokens_per_s=answer.tokens_per_s,
+    )
+
+
+def own_fault() -> MachineFault:
+    what, why = "the question could not be taken in", "a fault of edge-vl, told in the server's log"
+    return MachineFault("EVL-SERVE-FAULT", what, why, "report it with the log, and try another question")

@@ -1,0 +1,60 @@
+"""The engine as the worker opens it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from edge_runtime.assistant import checked_context
+from edge_runtime.bundle import Bundle
+from edge_runtime.choice import Choice, Wish
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.facts import facts_of
+from edge_runtime.loading import opened_with
+from edge_runtime.loop.loop import Limits, Loop
+from edge_runtime.manifest import MANIFEST_NAME
+from edge_runtime.memory import memory_of_tree
+from edge_runtime.server.engine import EngineFacts
+from edge_runtime.server.orders import Orders
+from edge_runtime.server.worker.prompts import Prompts
+
+ONE_SEQUENCE = "EVL-ENGINE-SHAPES"  # engines that were built for fewer sequences
+
+
+class Opened:
+    """What the worker holds of a bundle."""
+
+    def __init__(self, bundle: Bundle, choice: Choice, orders: Orders, slots: int) -> None:
+        max_context = checked_context(bundle, choice.max_context)
+        limits = Limits(slots, orders.waiting, orders.waiting_tokens)
+        self.prompts = Prompts(bundle)
+        self.loop = Loop(bundle, choice.backend, limits, max_context, choice.why)
+        facts = facts_of(bundle, choice.backend, choice.why)
+        self.facts = EngineFacts(
+            model=bundle.folder.resolve().name,
+            bundle_hash=hashlib.sha256((bundle.folder / MANIFEST_NAME).read_bytes()).hexdigest(),
+            engine=facts.engine,
+            engine_reason=facts.engine_reason,
+            precision=dict(facts.precision),
+            max_context=max_context,
+            image_tokens=bundle.spec.image_tokens,
+            slots=slots,
+            memory_mib=round(memory_of_tree(os.getpid()).held_mib, 1),
+        )
+
+
+def opened(orders: Orders) -> Opened:
+    """EdgeVLError where the bundle or the engine does not open."""
+    engines = None if orders.engines is None else Path(orders.engines)
+    wish = Wish(orders.engine, orders.max_context, engines, orders.is_trusted)
+
+    def make(bundle: Bundle, choice: Choice) -> Opened:
+        try:
+            return Opened(bundle, choice, orders, orders.slots)
+        except EdgeVLError as error:
+            if error.code != ONE_SEQUENCE or orders.slots == 1:
+                raise
+        return Opened(bundle, choice, orders, slots=1)
+
+    return opened_with(make, Path(orders.bundle), wish)

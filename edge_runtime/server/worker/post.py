@@ -1,0 +1,41 @@
+"""What leaves the worker: sent from a thread of its own, so that whoever says something never waits for the front end."""
+
+from __future__ import annotations
+
+import socket
+from queue import SimpleQueue
+from threading import Thread
+
+from edge_runtime.server.wire import Message, packed
+
+
+class Post:
+    """Messages arrive in the order they were sent in. When the front end is gone they are dropped: nobody is left to tell."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._waiting: SimpleQueue[Message | None] = SimpleQueue()
+        self._thread = Thread(target=self._carry, name="post", daemon=True)
+        self._thread.start()
+
+    def send(self, message: Message) -> None:
+        self._waiting.put(message)
+
+    def close(self) -> None:
+        """What was sent before is carried first."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _carry(self) -> None:
+        is_heard = True
+        while (message := self._waiting.get()) is not None:
+            if is_heard:
+                is_heard = self._is_carried(message)
+
+    def _is_carried(self, message: Message) -> bool:
+        try:
+            for part in packed(message):
+                self._link.sendall(part)
+        except ConnectionError:
+            return False
+        return True

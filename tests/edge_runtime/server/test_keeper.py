@@ -1,0 +1,195 @@
+"""A worker that is kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.server.asked import Asked, AskedTurn, Prompt
+from edge_runtime.server.keeper import Keeper, KeeperRules
+from edge_runtime.server.orders import Orders
+from edge_runtime.server.said import Done, Piece
+
+WORKER = Path(__file__).with_name("fake_worker.py")
+HELLO = Asked(Prompt((AskedTurn("user", "Hello", 1),)), (b"file",))
+QUICK = KeeperRules(silence_s=1.0, hang_s=0.3, settled_s=60.0, pause_s=0.01, look_s=0.05)
+
+
+@asynccontextmanager
+async def kept(habit: str, rules: KeeperRules = QUICK, engine: str = "auto") -> AsyncIterator[Keeper]:
+    keeper = Keeper(Orders("bundle", engine), rules, command=(sys.executable, str(WORKER), habit))
+    await keeper.start()
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+async def answer(keeper: Keeper, asked: Asked = HELLO) -> list[object]:
+    async with keeper.ask(asked) as events:
+        return [event async for event in events]
+
+
+async def until(is_so: Callable[[], bool], limit_s: float = 20.0) -> None:
+    async def look() -> None:
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(look(), limit_s)
+
+
+def tried(test: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        await test()
+
+    asyncio.run(whole())
+
+
+def test_a_question_and_its_picture_reach_the_worker_and_the_answer_comes_back() -> None:
+    async def test() -> None:
+        async with kept("answers") as keeper:
+            await keeper.opened()
+            piece, done = await answer(keeper)
+            assert piece == Piece("Hello 1")
+            assert isinstance(done, Done)
+            assert list(await keeper.ids_of(HELLO.prompt)) == [1, 2, 3]
+
+    tried(test)
+
+
+def test_it_is_not_ready_before_the_worker_is() -> None:
+    async def test() -> None:
+        async with kept("answers") as keeper:
+            assert (keeper.facts, keeper.health.condition) == (None, "starting")
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await answer(keeper)
+            await keeper.opened()
+            assert keeper.health.condition == "ready"
+
+    tried(test)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_a_worker_that_is_lost_is_replaced_and_its_askers_are_told(number: signal.Signals) -> None:
+    async def test() -> None:
+        async with kept("hangs", KeeperRules(silence_s=0.5, look_s=0.05)) as keeper:
+            await keeper.opened()
+            before = keeper.worker_pid
+            assert before is not None
+            waiting = asyncio.create_task(answer(keeper))
+            await until(lambda: keeper.state.running == 1)
+            os.kill(before, number)
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await asyncio.wait_for(waiting, 20)
+            await until(lambda: keeper.health.condition == "ready")
+            assert keeper.worker_pid != before
+            assert keeper.health.restarts == 1
+
+    tried(test)
+
+
+def test_a_worker_that_works_without_getting_on_is_ended() -> None:
+    async def test() -> None:
+        async with kept("hangs") as keeper:
+            await keeper.opened()
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await asyncio.wait_for(answer(keeper), 20)
+
+    tried(test)
+
+
+def test_a_worker_that_says_nothing_is_ended() -> None:
+    async def test() -> None:
+        async with kept("silent") as keeper:
+            await keeper.opened()
+            before = keeper.worker_pid
+            await until(lambda: keeper.worker_pid not in (None, before))
+
+    tried(test)
+
+
+def test_a_question_that_is_left_is_cancelled() -> None:
+    async def test() -> None:
+        async with kept("hangs", KeeperRules()) as keeper:
+            await keeper.opened()
+            waiting = asyncio.create_task(answer(keeper))
+            await until(lambda: keeper.state.running == 1)
+            waiting.cancel()
+            await until(lambda: keeper.state.running == 0)
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+
+    tried(test)
+
+
+def test_a_bundle_that_does_not_open_is_told_in_its_own_words() -> None:
+    async def test() -> None:
+        async with kept("unopened") as keeper:
+            with pytest.raises(EdgeVLError, match="EVL-BUNDLE-FILES"):
+                await keeper.opened()
+            assert "EVL-BUNDLE-FILES" in keeper.health.why
+
+    tried(test)
+
+
+def test_an_engine_that_crashes_at_every_start_gives_way_to_the_safe_one() -> None:
+    async def test() -> None:
+        async with kept("crashes") as keeper:
+            await until(lambda: keeper.health.condition == "ready")
+            assert keeper.facts is not None
+            assert keeper.facts.engine == "onnxruntime"
+            assert "given up" in keeper.health.degraded[0]
+
+    tried(test)
+
+
+def test_an_engine_that_was_asked_for_by_name_is_not_replaced() -> None:
+    async def test() -> None:
+        async with kept("unopened", engine="tensorrt") as keeper:
+            await until(lambda: keeper.health.condition == "failed")
+            assert keeper.health.degraded == ()
+
+    tried(test)
+
+
+def test_crashes_in_a_row_are_started_again_more_and_more_slowly() -> None:
+    pauses = [KeeperRules().pause(crashes) for crashes in range(12)]
+    assert pauses[:5] == [0.0, 0.0, 0.25, 0.5, 1.0]
+    assert max(pauses) == 30.0
+
+
+def test_a_python_that_is_not_there_is_named() -> None:
+    async def test() -> None:
+        keeper = Keeper(Orders("bundle"), QUICK, command=("/nowhere/python",))
+        await keeper.start()
+        with pytest.raises(EdgeVLError, match="EVL-ENGINE-PROCESS"):
+            await keeper.opened()
+        await keeper.close()
+
+    tried(test)
+
+
+def test_closing_tells_those_who_wait_and_leaves_no_process() -> None:
+    async def test() -> None:
+        async with kept("hangs", KeeperRules()) as keeper:
+            await keeper.opened()
+            pid = keeper.worker_pid
+            assert pid is not None
+            waiting = asyncio.create_task(answer(keeper))
+            await until(lambda: keeper.state.running == 1)
+            await keeper.close()
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-STOPPING"):
+                await waiting
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    tried(test)

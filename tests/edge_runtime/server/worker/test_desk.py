@@ -1,0 +1,159 @@
+"""Questions on their way into the loop, and what comes back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from queue import SimpleQueue
+from threading import Event, Thread
+
+import pytest
+
+from edge_runtime.assistant import Assistant
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.loop.loop import Limits, Loop
+from edge_runtime.request import Request
+from edge_runtime.server.asked import Asked, AskedTurn, Prompt
+from edge_runtime.server.letters import error_of, event_of_letter
+from edge_runtime.server.said import Done, Piece, TokenScore
+from edge_runtime.server.wire import Message
+from edge_runtime.server.worker.budget import PixelBudget
+from edge_runtime.server.worker.desk import Desk
+from edge_runtime.server.worker.prompts import Prompts
+from tests.edge_runtime.loop.asking import picture
+
+LIMIT_S = 60.0
+
+
+def file_of(seed: int) -> bytes:
+    file = io.BytesIO()
+    picture(seed).save(file, "PNG")
+    return file.getvalue()
+
+
+def asked(text: str = "what is it?", seed: int | None = None, **fields: object) -> Asked:
+    files = () if seed is None else (file_of(seed),)
+    return Asked(Prompt((AskedTurn("user", text, len(files)),)), files, max_tokens=6, **fields)  # type: ignore[arg-type]
+
+
+class Office:
+    """A desk, its loop at work in a thread, and what was sent."""
+
+    def __init__(self, bundle: Bundle, loop: Loop, budget: PixelBudget) -> None:
+        self.sent: SimpleQueue[Message] = SimpleQueue()
+        self.budget = budget
+        self.loop = loop
+        self.desk = Desk(loop, Prompts(bundle), bundle.manifest.max_context, self.sent.put, budget=budget)
+
+    def next(self) -> Message:
+        return self.sent.get(timeout=LIMIT_S)
+
+    def until_over(self, number: int) -> tuple[str, Message]:
+        """The text of an answer, and its last message."""
+        text = ""
+        while True:
+            message = self.next()
+            if message.body["number"] != number:
+                continue
+            if message.kind != "piece":
+                return text, message
+            piece = event_of_letter(message)
+            assert isinstance(piece, Piece)
+            text += piece.text
+
+
+@pytest.fixture
+def office(bundle: Bundle) -> Iterator[Office]:
+    backend, stopped = OrtBackend(bundle, threads=1), Event()
+    loop = Loop(bundle, backend, Limits(slots=2, waiting=4))
+    thread = Thread(target=loop.serve, args=(stopped.is_set,))
+    thread.start()
+    yield Office(bundle, loop, PixelBudget(10_000))
+    stopped.set()
+    thread.join()
+    backend.close()
+
+
+def test_an_answer_is_that_of_an_assistant(office: Office, bundle: Bundle) -> None:
+    with Assistant(bundle, OrtBackend(bundle, threads=1)) as alone:
+        expected = alone.ask("what is it?", picture(3), request=Request(max_tokens=6))
+    office.desk.ask(1, asked(seed=3))
+    text, last = office.until_over(1)
+    done = event_of_letter(last)
+    assert isinstance(done, Done)
+    assert text == expected.text
+    assert (done.prompt_tokens, done.image_tokens, done.completion_tokens, done.finish_reason) == (
+        expected.usage.prompt_tokens,
+        expected.usage.image_tokens,
+        expected.usage.completion_tokens,
+        expected.finish_reason,
+    )
+    assert done.timings_ms["decode_image"] > 0
+
+
+def test_the_chances_of_tokens_are_told_with_their_bytes(office: Office) -> None:
+    office.desk.ask(1, asked(logprobs=2))
+    scores: list[TokenScore] = []
+    while (message := office.next()).kind == "piece":
+        piece = event_of_letter(message)
+        assert isinstance(piece, Piece)
+        scores += piece.scores
+    assert len(scores) == 6
+    assert all(len(score.likeliest) == 2 and score.chosen == score.likeliest[0] for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        (asked("x" * 100_000), "EVL-CONTEXT-OVERFLOW"),
+        (Asked(Prompt((AskedTurn("user", "?", 1),)), (b"no picture",)), "EVL-IMAGE-FORMAT"),
+        (Asked(Prompt(raw=(1 << 40,))), "EVL-TOKEN-IDS"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_to_its_asker(office: Office, question: Asked, code: str) -> None:
+    office.desk.ask(1, question)
+    message = office.next()
+    assert (message.kind, message.body["number"], error_of(message.body).code) == ("fault", 1, code)
+    assert (office.desk.coming, office.budget.held) == (0, 0)
+
+
+def test_the_room_of_a_picture_is_given_back_when_it_is_answered(office: Office) -> None:
+    for number in range(1, 6):
+        office.desk.ask(number, asked(seed=number))
+    kinds: list[str] = []
+    while len(kinds) < 5:
+        if (message := office.next()).kind != "piece":
+            kinds.append(message.kind)
+    assert kinds == ["done"] * 5
+    assert office.budget.held == 0
+
+
+def test_a_question_that_waits_for_room_can_be_cancelled(office: Office) -> None:
+    assert office.budget.take(9_999, lambda: False)
+    office.desk.ask(1, asked(seed=1))
+    assert office.desk.coming == 1
+    office.desk.cancel(1)
+    assert office.desk.coming == 0
+    office.budget.give_back(9_999)
+    office.desk.ask(2, asked())
+    assert office.until_over(2)[1].kind == "done"
+    assert office.budget.held == 0
+
+
+def test_a_question_that_was_cancelled_comes_to_no_end_that_is_told(office: Office) -> None:
+    office.desk.ask(1, asked(has_end=False))
+    office.desk.cancel(1)
+    office.desk.ask(2, asked())
+    ends = []
+    while (message := office.next()).body["number"] != 2 or message.kind == "piece":
+        ends += [message.kind] if message.kind != "piece" else []
+    assert (message.kind, ends) == ("done", [])
+
+
+def test_cancelling_what_is_over_is_no_news(office: Office) -> None:
+    office.desk.ask(1, asked())
+    office.until_over(1)
+    office.desk.cancel(1)
+    office.desk.cancel(77)
+    assert office.sent.empty()

@@ -1,0 +1,126 @@
+"""The worker as a process of its own, kept by the real keeper."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.assistant import Assistant
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.bundle import Bundle
+from edge_runtime.child import child_environment
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.request import Request
+from edge_runtime.server.asked import Asked, AskedTurn, Prompt
+from edge_runtime.server.keeper import Keeper, KeeperRules
+from edge_runtime.server.orders import Orders
+from edge_runtime.server.said import Done, Event, Piece
+from tests.edge_runtime.server.test_keeper import until
+
+HELLO = Prompt((AskedTurn("user", "what is it?"),))
+
+
+@asynccontextmanager
+async def kept(bundle: Path, rules: KeeperRules = KeeperRules()) -> AsyncIterator[Keeper]:
+    keeper = Keeper(Orders(str(bundle), is_trusted=True, slots=2), rules)
+    await keeper.start()
+    try:
+        await asyncio.wait_for(keeper.opened(), 60)
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+async def events_of(keeper: Keeper, asked: Asked) -> list[Event]:
+    async with keeper.ask(asked) as events:
+        return [event async for event in events]
+
+
+def test_what_it_answers_is_what_an_assistant_answers(bundle: Bundle) -> None:
+    with Assistant(bundle, OrtBackend(bundle)) as alone:
+        expected = alone.ask("what is it?", request=Request(max_tokens=8)).text
+
+    async def test() -> None:
+        async with kept(bundle.folder) as keeper:
+            events = await events_of(keeper, Asked(HELLO, max_tokens=8))
+            assert "".join(event.text for event in events if isinstance(event, Piece)) == expected
+            ids = await keeper.ids_of(HELLO)
+            assert isinstance(events[-1], Done)
+            assert len(ids) == events[-1].prompt_tokens
+            assert await keeper.text_of(await keeper.ids_of(Prompt(raw="hello"))) != ""
+
+    asyncio.run(test())
+
+
+def test_its_facts_are_those_of_the_bundle(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with kept(bundle.folder) as keeper:
+            facts = keeper.facts
+            assert facts is not None
+            assert (facts.engine, facts.slots, facts.model) == ("onnxruntime", 2, bundle.folder.name)
+            assert facts.max_context == bundle.manifest.max_context
+            assert str(bundle.folder) not in repr(facts)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_lost_in_the_middle_of_an_answer_it_is_there_again(bundle: Bundle, number: signal.Signals) -> None:
+    async def test() -> None:
+        async with kept(bundle.folder, KeeperRules(silence_s=1.5, look_s=0.1)) as keeper:
+            pid = keeper.worker_pid
+            assert pid is not None
+            waiting = asyncio.create_task(events_of(keeper, Asked(HELLO, max_tokens=100, has_end=False)))
+            await until(lambda: keeper.state.running == 1)
+            os.kill(pid, number)
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await waiting
+            await until(lambda: keeper.health.condition == "ready", 60)
+            assert isinstance((await events_of(keeper, Asked(HELLO, max_tokens=2)))[-1], Done)
+            assert keeper.worker_pid != pid
+
+    asyncio.run(test())
+
+
+def test_signals_that_go_to_the_whole_group_are_not_for_it(bundle: Bundle) -> None:
+    async def test() -> None:
+        async with kept(bundle.folder) as keeper:
+            pid = keeper.worker_pid
+            assert pid is not None
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(pid, number)
+            await events_of(keeper, Asked(HELLO, max_tokens=2))
+            assert (keeper.worker_pid, keeper.health.restarts) == (pid, 0)
+
+    asyncio.run(test())
+
+
+def test_a_bundle_that_is_none_is_told_as_everywhere(tmp_path: Path) -> None:
+    async def test() -> None:
+        keeper = Keeper(Orders(str(tmp_path)))
+        await keeper.start()
+        try:
+            with pytest.raises(EdgeVLError, match="EVL-BUNDLE"):
+                await asyncio.wait_for(keeper.opened(), 60)
+        finally:
+            await keeper.close()
+
+    asyncio.run(test())
+
+
+def test_without_a_front_end_it_ends_at_once() -> None:
+    command = (sys.executable, "-m", "edge_runtime.server.worker")
+    ours, its = socket.socketpair()
+    with ours:
+        process = subprocess.Popen(command, stdin=its.fileno(), env=child_environment())
+        its.close()
+    assert process.wait(60) == 0

@@ -1,0 +1,82 @@
+"""How the worker is, as it is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from queue import SimpleQueue
+
+import pytest
+
+from edge_runtime.loop.loop import Loop
+from edge_runtime.server.engine import EngineState
+from edge_runtime.server.letters import state_of_body
+from edge_runtime.server.wire import Message
+from edge_runtime.server.worker.pulse import REST_S, Pulse, Vitals
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class StillLoop:
+    """What the vitals read of a loop, standing still."""
+
+    running, waiting, progressed, cache_share, said = 1, 2, 7, 0.5, 3
+    prompt_tokens = cached_tokens = pictures = known_pictures = drafted = accepted = 0
+
+
+class EmptyDesk:
+    coming = 0
+
+
+def vitals_of(loop: StillLoop, clock: Clock) -> Vitals:
+
+    assert all(hasattr(Loop, name) or name == "said" for name in vars(StillLoop) if name[0] != "_")
+    return Vitals(loop, EmptyDesk(), clock)  # type: ignore[arg-type]
+
+
+def test_what_changes_is_told_and_what_does_not_only_now_and_then() -> None:
+    clock, sent, state = Clock(), SimpleQueue[Message](), EngineState()
+    pulse = Pulse(sent.put, clock)
+    pulse.read = lambda: state
+    for _ in range(5):
+        pulse.look()
+    state = replace(state, running=1)
+    pulse.look()
+    clock.now += REST_S
+    pulse.look()
+    told = [state_of_body(sent.get_nowait().body).running for _ in range(sent.qsize())]
+    assert told == [0, 1, 1]
+
+
+def test_before_there_is_an_engine_only_being_alive_is_told() -> None:
+    sent: SimpleQueue[Message] = SimpleQueue()
+    with Pulse(sent.put):
+        message = sent.get(timeout=10)
+    assert (message.kind, message.body) == ("state", {})
+
+
+def test_the_age_of_the_last_token_grows_while_nothing_moves() -> None:
+    clock, loop = Clock(), StillLoop()
+    vitals = vitals_of(loop, clock)
+    clock.now += 4.0
+    assert vitals.state().last_token_age_s == 4.0
+    loop.progressed += 1
+    assert vitals.state().last_token_age_s == 0.0
+
+
+def test_an_idle_engine_has_no_such_age() -> None:
+    clock, loop = Clock(), StillLoop()
+    loop.running = loop.waiting = 0
+    vitals = vitals_of(loop, clock)
+    clock.now += 4.0
+    assert vitals.state().last_token_age_s is None
+
+
+def test_questions_that_wait_at_the_desk_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EmptyDesk, "coming", 3)
+    assert vitals_of(StillLoop(), Clock()).state().waiting == 5
