@@ -1,0 +1,1 @@
+"""Scripts that measure a running server from outside, one bar each."""
