@@ -38,14 +38,26 @@ class Drafter:
         self._most = min(2, rules.most)
         self._rest = 0  # steps until the next guess
         self._penalty = 0  # how long it rests after the next wrong one
+        self._said: set[tuple[int, ...]] = set()  # every `shortest` tokens in a row, but for the last
+        self._known = 0  # where the next of them begin
 
     def guess(self, seen: Ids, room: int) -> list[int]:
         """At most `room` tokens that may follow those seen, often none."""
         if self._rest:
             self._rest -= 1
             return []
+        if not self._is_repeated(seen):
+            return []
         found = following(seen, self._rules, min(self._most, room))
         return list(takewhile(lambda each: each not in self._never, map(int, found)))
+
+    def _is_repeated(self, seen: Ids) -> bool:
+        """Whether the latest `shortest` tokens stood before; most texts most of the time say no, which is to cost nothing."""
+        length, fresh = self._rules.shortest, seen[self._known :].tolist()
+        count = max(0, len(fresh) - length)
+        self._said.update(tuple(fresh[at : at + length]) for at in range(count))
+        self._known += count
+        return tuple(fresh[-length:]) in self._said
 
     def learn(self, guessed: int, right: int) -> None:
         """How many of a guess were right."""

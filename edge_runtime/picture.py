@@ -156,7 +156,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     # transparency is dropped with the rest; kept, it makes convert() warn about palettes
     picture.info.clear()
-    rgb = picture.convert("RGB")
+    # What is RGB already is not copied, which convert() would do: of 25 million pixels that is 100 MB for a moment.
+    rgb = picture._new(picture.im) if picture.mode == "RGB" else picture.convert("RGB")
     rgb.info.clear()
     return rgb
 

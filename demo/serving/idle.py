@@ -14,6 +14,7 @@ from demo.serving.record import Figures, ran
 from demo.serving.stand import Server, served
 
 BAR_MS = 100.0
+SETTLED_S = 1.0
 
 
 async def probed(server: Server, probes: int) -> list[float]:
@@ -27,10 +28,13 @@ async def measured(server: Server, connections: int, probes: int) -> Figures:
     async with AsyncExitStack() as stack:
         for _ in range(connections):
             await stack.enter_async_context(connected(server))
+        at_once = await probed(server, 1)  # while the server still lets them in
+        await asyncio.sleep(SETTLED_S)
         crowded = await probed(server, probes)
     return {
         "connections": connections,
         "alone_median_ms": round(median(alone), 2),
+        "while_they_come_ms": round(at_once[0], 2),
         "crowded_median_ms": round(median(crowded), 2),
         "crowded_worst_ms": round(max(crowded), 2),
         "bar_ms": BAR_MS,

@@ -44,15 +44,17 @@ async def asking(server: Server, fates: Counter[str], is_over: asyncio.Event, nu
             stream=bool(number % 2),
             ignore_eos=True,
         )
-        fates[fate(await called(server, "/v1/chat/completions", body))] += 1
-        await asyncio.sleep(0.01)
+        reply = await called(server, "/v1/chat/completions", body)
+        fates[fate(reply)] += 1
+        if reply.status == 503:  # a client that does as it is told
+            await asyncio.sleep(int(reply.headers.get("retry-after-ms", "500")) / 1000)
 
 
 async def measured(server: Server, kills: int) -> Figures:
     rng, fates, times, is_over = random.Random(7), Counter[str](), list[float](), asyncio.Event()
     clients = [asyncio.create_task(asking(server, fates, is_over, number)) for number in range(CLIENTS)]
     for number in range(kills):
-        await asyncio.sleep(rng.uniform(0.05, 0.6))
+        await asyncio.sleep(rng.uniform(0.1, 1.5))
         pid = server.worker_pid
         assert pid is not None, "it was ready"
         os.kill(pid, KINDS[number % len(KINDS)])

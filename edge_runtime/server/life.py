@@ -26,6 +26,8 @@ from edge_runtime.server.said import Done, Event
 from edge_runtime.server.wire import Message, WireBroken, packed, received
 
 Told = Event | EdgeVLError
+# Large blocks go back to the system when a picture is done with; glibc would keep them, for each of its threads anew.
+THRIFTY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "4"}
 ENDING_S = 2.0  # that a worker whose socket was closed is given to end by itself
 
 
@@ -64,7 +66,7 @@ class Life:
         with its:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command, stdin=its.fileno(), env=child_environment(), start_new_session=True
+                    *command, stdin=its.fileno(), env=child_environment() | THRIFTY, start_new_session=True
                 )
             except BaseException:  # we may be stopped here too
                 ours.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime.draft import Drafter, DraftRules, drafts_for, following
 from edge_runtime.sampling import Ids
@@ -40,6 +42,22 @@ def test_a_repeat_that_reaches_into_the_end_goes_on_as_it_began() -> None:
 @pytest.mark.parametrize("seen", [(), (1,), (1, 2), (1, 2, 3, 4), (1, 5, 2, 5)])
 def test_where_nothing_was_said_twice_nothing_is_guessed(seen: tuple[int, ...]) -> None:
     assert following(ids(*seen), RULES, 8).size == 0
+
+
+@given(
+    seen=st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    steps=st.lists(st.integers(1, 5), min_size=1, max_size=20),
+    shortest=st.integers(1, 4),
+)
+def test_a_text_that_grows_is_guessed_from_as_one_that_is_whole(
+    seen: list[int], steps: list[int], shortest: int
+) -> None:
+    rules = DraftRules(most=2, longest=6, shortest=shortest)
+    grown, end = Drafter(rules, NEVER), 0
+    for step in steps:
+        end = min(end + step, len(seen))
+        part = ids(*seen[:end])
+        assert grown.guess(part, 2) == following(part, rules, 2).tolist()
 
 
 def test_a_guess_ends_before_a_picture_and_before_an_end_token() -> None:

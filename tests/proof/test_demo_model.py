@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,25 +15,23 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from demo.questions import Case, cases_from_questions, held_out_questions
 from demo.samples import samples
+from demo.unchanged import ALONE, LIMIT, Way, answer_in, answers_in, loop_for, question_from_case
 from demo.walkthrough import CHECKPOINT
 from edge_runtime.answer import Answer
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
-from edge_runtime.loop.loop import Limits, Loop
-from edge_runtime.loop.ticket import Question
-from edge_runtime.picture_source import picture_from_source
+from edge_runtime.draft import DraftRules
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.prompt import ImageRef, Turn
 from edge_runtime.request import Request
-from edge_runtime.vision import digest_of
 from export.exporter import export_bundle
 from export.options import ExportOptions
 from tests.proof.oracle import Oracle
 
 QUESTIONS = 200
-LIMIT = 24
 LIMIT_BYTES = 12_000_000
+CACHED = Way("from the cache", is_asked_before=True)
 
 
 @pytest.fixture(scope="module")
@@ -77,23 +76,59 @@ def test_held_out_questions_are_answered_token_by_token_as_transformers_does(
     assert right > QUESTIONS / 2, "a model that always says the same proves little"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One question in every way that keeps to one at a time."""
+
+    cold: Answer
+    cached: Answer
+    again: Answer  # in a conversation that has its answer
+
+
+@pytest.fixture(scope="module")
+def asked(assistant: Assistant, answers: list[tuple[Case, Answer]]) -> list[Asked]:
+    backend = OrtBackend(assistant.bundle)
+    loop, found = loop_for(ALONE, assistant.bundle, backend, QUESTIONS), []
+    for case, _ in answers:
+        question, again = (question_from_case(case, assistant.bundle, is_again) for is_again in (False, True))
+        cold = answer_in(ALONE, loop, question)
+        found.append(Asked(cold, *(answer_in(CACHED, loop, each) for each in (question, again))))
+    backend.close()
+    return found
+
+
+def test_a_prompt_from_the_cache_is_answered_token_by_token_as_one_that_is_read(
+    asked: list[Asked], answers: list[tuple[Case, Answer]]
+) -> None:
+    assert all(each.cold.usage.cached_tokens == 0 for each in asked)
+    assert all(each.cached.usage.cached_tokens == each.cached.usage.prompt_tokens - 1 for each in asked)
+    wanted = [(answer.token_ids, answer.text, answer.finish_reason) for _, answer in answers]
+    for found in ([each.cold for each in asked], [each.cached for each in asked]):
+        assert [(each.token_ids, each.text, each.finish_reason) for each in found] == wanted
+
+
+def test_answers_guessed_ahead_are_token_by_token_those_that_are_not(
+    assistant: Assistant, asked: list[Asked], answers: list[tuple[Case, Answer]]
+) -> None:
+    """Answers are short: only where every token seen before is followed is anything guessed."""
+    way, backend = Way("guessed", drafts=DraftRules(shortest=1, rest=0)), OrtBackend(assistant.bundle)
+    loop = loop_for(way, assistant.bundle, backend, QUESTIONS)
+    for (case, _), wanted in zip(answers, asked, strict=True):
+        for is_again, answer in ((False, wanted.cold), (True, wanted.again)):
+            found = answer_in(way, loop, question_from_case(case, assistant.bundle, is_again))
+            assert (found.token_ids, found.text) == (answer.token_ids, answer.text), case.prompt
+            assert found.finish_reason == answer.finish_reason
+    assert loop.accepted > QUESTIONS / 2 and loop.drafted > loop.accepted
+    backend.close()
+
+
 def test_four_at_once_are_answered_token_by_token_as_one_at_a_time(
     assistant: Assistant, answers: list[tuple[Case, Answer]]
 ) -> None:
-    bundle = assistant.bundle
-    backend = OrtBackend(bundle)
-    loop = Loop(bundle, backend, Limits(slots=4, waiting=QUESTIONS, waiting_tokens=1 << 24))
-    tickets = []
-    for case, _ in answers:
-        assert case.picture is not None
-        picture = picture_from_source(case.picture, assistant.limits)
-        turn = Turn("user", case.prompt, (ImageRef(digest_of(picture)),))
-        prompt = assistant.format.chat_prompt_tokens([turn])
-        stops = bundle.spec.prompt.stop_strings
-        tickets.append(loop.submit(Question(prompt, (picture,), Request(max_tokens=LIMIT), stops)))
-    while loop.work():
-        pass
-    found = [ticket.answer for ticket in tickets]
+    backend = OrtBackend(assistant.bundle)
+    way = Way("four at once", slots=4)
+    loop = loop_for(way, assistant.bundle, backend, QUESTIONS)
+    found = answers_in(way, loop, [question_from_case(case, assistant.bundle) for case, _ in answers])
     assert [each.token_ids for each in found] == [answer.token_ids for _, answer in answers]
     assert [each.text for each in found] == [answer.text for _, answer in answers]
     backend.close()

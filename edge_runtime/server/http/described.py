@@ -40,6 +40,12 @@ STREAM = (
     " so that an error has its status; where that takes longer than the keep-alive interval the stream begins with"
     " comments instead, and an error becomes an event with `error` in it."
 )
+# One of a stream's: what readers of these streams make of its lines.
+EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 
 
 def described(
@@ -48,7 +54,7 @@ def described(
     """Arguments of a route. Forms are named, not handed over: FastAPI would make a validator of each, for every route."""
     content = content_of(answer)
     if is_stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": EVENT}
     told: dict[int, dict[str, Any]] = {
         200: {"description": STREAM if is_stream else "The answer.", "content": content}
     }

@@ -2,7 +2,7 @@
 import { drawBoxes } from "./boxes.js";
 import { Camera, CameraError, hasCameras } from "./camera.js";
 import { byId } from "./element.js";
-import { filesOf, PictureError, pictureFrom } from "./picture.js";
+import { PictureError, pictureFrom } from "./picture.js";
 
 export class Look {
   #camera = new Camera(byId("live"), () => this.#lost());
@@ -127,7 +127,10 @@ export class Look {
     byId("remove").addEventListener("click", () => this.#tell.removed());
     for (const id of ["choose", "empty"]) byId(id).addEventListener("click", () => this.#canPick && byId("file").click());
     for (const id of ["file", "photo"]) byId(id).addEventListener("change", (event) => this.#picked(event.target));
-    document.addEventListener("paste", (event) => this.#given(event, event.clipboardData));
+    document.addEventListener("paste", (event) => {
+      // Offices put a picture of their text beside it.
+      if (!event.clipboardData.types.includes("text/plain")) this.#given(event, event.clipboardData);
+    });
     this.#listenToDrops();
   }
 
@@ -158,7 +161,7 @@ export class Look {
   }
 
   #given(event, transfer) {
-    const files = filesOf(transfer);
+    const files = [...transfer.files];
     if (files.length === 0 || !this.#canPick) return;
     event.preventDefault();
     this.take(files);

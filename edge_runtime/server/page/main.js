@@ -171,7 +171,8 @@ class Page {
     } catch (fault) {
       if (!(fault instanceof ApiError)) throw fault;
       if (fault.status === 401) this.#refused();
-      return false; // any other trouble is the engine's, and said where that is said
+      else byId("access-note").textContent = fault.message;
+      return false;
     }
   }
 
@@ -189,7 +190,7 @@ class Page {
     this.#lock(true);
     this.#arrange();
     byId("key").focus();
-    byId("access").scrollIntoView({ block: "end" });
+    requestAnimationFrame(() => byId("access").scrollIntoView({ block: "end" })); // the refusal takes its room first
   }
 
   #lock(isLocked) {

@@ -26,11 +26,6 @@ export async function pictureFrom(file) {
   return { url, name, bytes: file.size, ...size };
 }
 
-// The pictures among what was dropped or pasted.
-export function filesOf(transfer) {
-  return transfer ? [...transfer.files] : [];
-}
-
 // By its content: names and what systems make of them mislead.
 async function typeOf(file) {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());

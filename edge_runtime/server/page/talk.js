@@ -81,6 +81,7 @@ export class Talk {
 
   async #stream(turn, signal) {
     const messages = this.#conversation.messagesFor(turn);
+    let ending = "done";
     for await (const piece of this.#api.answer(messages, signal)) {
       const isFollowed = isAtEnd();
       if (piece.text) {
@@ -88,11 +89,12 @@ export class Talk {
         this.#speaker.add(piece.text);
         this.#tell.point(turn, null);
       }
-      if (piece.finish) turn.state = piece.finish === "length" ? "cut" : "done";
+      if (piece.finish === "length") ending = "cut";
       if (piece.usage) Object.assign(turn, piece);
       this.#views.get(turn)?.later();
       if (isFollowed) requestAnimationFrame(follow);
     }
+    turn.state = ending;
   }
 
   async #wait(turn, seconds, signal) {

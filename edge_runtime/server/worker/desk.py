@@ -26,8 +26,8 @@ from edge_runtime.server.wire import Message
 from edge_runtime.server.worker.budget import PixelBudget
 from edge_runtime.server.worker.prompts import Prompts, request_of
 
-HELPERS = 2  # questions whose pictures are decoded at a time
-PIXELS = 48_000_000  # decoded at a time: 144 MB
+HELPERS = 2  # threads for questions in words, and as many for those with pictures
+PIXELS = 26_000_000  # decoded at a time, four bytes each: one picture of the largest kind, or many usual ones
 
 
 class Held:
@@ -68,7 +68,9 @@ class Desk:
         self._budget = budget or PixelBudget(PIXELS)
         self._held: dict[int, Held] = {}
         self._lock = Lock()
-        self._helpers = ThreadPoolExecutor(HELPERS, thread_name_prefix="desk")
+        # Whoever shows nothing does not wait behind pictures that wait for room.
+        self._readers = ThreadPoolExecutor(HELPERS, thread_name_prefix="words")
+        self._viewers = ThreadPoolExecutor(HELPERS, thread_name_prefix="pictures")
 
     @property
     def coming(self) -> int:
@@ -80,7 +82,8 @@ class Desk:
         held = Held(number, asked)
         with self._lock:
             self._held[number] = held
-        self._helpers.submit(self._take_in, held).add_done_callback(lambda taken: self._look(held, taken))
+        helpers = self._viewers if asked.pictures else self._readers
+        helpers.submit(self._take_in, held).add_done_callback(lambda taken: self._look(held, taken))
 
     def cancel(self, number: int) -> None:
         """Of what is over already this is no news."""
@@ -95,7 +98,7 @@ class Desk:
 
     def run(self, work: Callable[[], Message]) -> None:
         """Small work of another kind, answered with a message."""
-        self._helpers.submit(lambda: self._send(work()))
+        self._readers.submit(lambda: self._send(work()))
 
     def _take_in(self, held: Held) -> None:
         asked = held.asked
@@ -108,9 +111,15 @@ class Desk:
         question = Question(
             prompt, pictures, request, self._prompts.stops_of(asked.prompt), asked.client, asked.has_end
         )
-        held.ticket = self._loop.submit(question, lambda event: self._hear(held, event))
-        if held.is_given_up():  # in between
-            held.ticket.cancel()
+        self._follow(held, self._loop.submit(question, lambda event: self._hear(held, event)))
+
+    def _follow(self, held: Held, ticket: Ticket) -> None:
+        """It may be over already, or given up."""
+        with self._lock:
+            is_held = held.number in self._held
+            held.ticket = ticket if is_held else None
+        if not is_held:
+            ticket.cancel()
 
     def _pictures(self, held: Held) -> tuple[Image.Image, ...]:
         headers = [header_from_bytes(file) for file in held.asked.pictures]
@@ -167,6 +176,8 @@ class Desk:
         with self._lock:
             self._held.pop(held.number, None)
             pixels, held.pixels = held.pixels, 0
+            # A ticket hears through what is held here, and holds the pictures: nothing of it may wait for the collector.
+            held.ticket = None
         self._budget.give_back(pixels)
 
 

@@ -60,6 +60,7 @@ class FakeSite:
         self.broken_at: int | None = None
         self.refusals: list[Refused] = []
         self.key: str | None = None
+        self.key_refusal = Refused(401, "this server wants a key")
         self.condition = "ready"
         self.why = ""
         self.asked: list[dict[str, Any]] = []
@@ -101,7 +102,7 @@ class FakeSite:
     def _refusal(self, request: Request) -> Response | None:
         if self.key is None or request.headers.get("Authorization") == f"Bearer {self.key}":
             return None
-        return Refused(401, "this server wants a key").response()
+        return self.key_refusal.response()
 
     async def _said(self) -> AsyncIterator[str]:
         try:

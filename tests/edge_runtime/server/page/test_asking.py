@@ -14,7 +14,11 @@ NASTY = '<img src=x onerror="document.title=1"><script>document.title=2</script>
 
 def test_a_picture_is_chosen_and_asked_about_with_the_keyboard_alone(page: Page, site: FakeSite) -> None:
     choosers: list[FileChooser] = []
-    page.on("filechooser", choosers.append)
+
+    def opens(chooser: FileChooser) -> None:
+        choosers.append(chooser)
+
+    page.on("filechooser", opens)  # before the page is there: a browser needs a while to give them away
     opened(page, site)
     page.keyboard.press("Tab")
     expect(page.locator("#choose")).to_be_focused()
@@ -45,17 +49,18 @@ def test_the_server_is_sent_the_bytes_of_the_file_and_how_it_is_to_answer(page: 
     assert body["stream_options"] == {"include_usage": True}
 
 
-def given(page: Page, kind: str, name: str, data: bytes) -> None:
+def given(page: Page, kind: str, name: str, data: bytes, text: str = "") -> None:
     """A drop or a paste, as a browser tells a page of it."""
-    script = """([kind, name, text]) => {
-      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    script = """([kind, name, data, text]) => {
+      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
       const transfer = new DataTransfer();
       transfer.items.add(new File([bytes], name));
+      if (text) transfer.items.add(text, "text/plain");
       const what = kind === "paste" ? { clipboardData: transfer } : { dataTransfer: transfer };
       const Kind = kind === "paste" ? ClipboardEvent : DragEvent;
       document.body.dispatchEvent(new Kind(kind, { ...what, bubbles: true, cancelable: true }));
     }"""
-    page.evaluate(script, [kind, name, base64.b64encode(data).decode()])
+    page.evaluate(script, [kind, name, base64.b64encode(data).decode(), text])
 
 
 def test_a_dropped_file_is_what_is_asked_about(page: Page, site: FakeSite) -> None:
@@ -73,6 +78,13 @@ def test_a_pasted_picture_is_what_is_asked_about(page: Page, site: FakeSite) -> 
     opened(page, site)
     given(page, "paste", "pasted.png", png())
     expect(page.locator("#shown")).to_be_visible()
+
+
+def test_text_that_is_pasted_with_a_picture_of_itself_stays_text(page: Page, site: FakeSite) -> None:
+    opened(page, site)
+    given(page, "paste", "text.png", png(), text="Hello")
+    given(page, "paste", "pasted.png", png())
+    expect(page.locator("#shown")).to_have_attribute("alt", "The picture asked about: pasted.png")
 
 
 def test_text_is_shown_while_it_is_said_and_read_out_by_sentences(page: Page, site: FakeSite) -> None:
@@ -164,10 +176,10 @@ def test_stop_ends_the_answer_here_and_at_the_server(page: Page, site: FakeSite)
 
 
 def test_escape_stops(page: Page, site: FakeSite) -> None:
-    site.held_at = 0
+    site.held_at = 1
     opened(page, site)
     begun(page)
-    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator(".answer")).to_have_text("It")
     page.keyboard.press("Escape")
     expect(page.locator("#turns li")).to_have_attribute("data-state", "stopped")
     told_until(page, lambda: site.left == 1)
@@ -257,6 +269,10 @@ def test_a_key_is_asked_for_where_the_server_wants_one_and_never_kept(page: Page
     page.keyboard.type("wrong-key")
     page.keyboard.press("Enter")
     expect(page.locator("#access-note")).to_contain_text("did not take that key")
+    site.key_refusal = Refused(403, "this API key may not do this")
+    page.fill("#key", "metrics-key")
+    page.keyboard.press("Enter")
+    expect(page.locator("#access-note")).to_have_text("This API key may not do this.")
     page.fill("#key", "right-key")
     page.keyboard.press("Enter")
     expect(page.locator("#access")).to_be_hidden()
@@ -269,7 +285,9 @@ def test_a_key_is_asked_for_where_the_server_wants_one_and_never_kept(page: Page
 def test_a_question_that_wanted_a_key_is_asked_again_with_it(page: Page, site: FakeSite) -> None:
     opened(page, site)
     site.key = "new-key"
+    page.set_viewport_size({"width": 390, "height": 640})
     begun(page)
+    expect(page.locator("#access")).to_be_in_viewport(ratio=0.99)
     page.fill("#key", "new-key")
     page.keyboard.press("Enter")
     expect(page.locator("#turns li")).to_have_attribute("data-state", "done")

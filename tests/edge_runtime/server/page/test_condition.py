@@ -1,9 +1,9 @@
 """What is seen while the engine is away."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.edge_runtime.server.page.fake_site import FakeSite, Refused, served
-from tests.edge_runtime.server.page.steps import asked, begun, looked_again, opened, shown
+from tests.edge_runtime.server.page.steps import asked, begun, looked_again, opened, shown, told_until
 
 CONDITIONS = {
     "starting": "The engine is starting. You can ask as soon as it is ready.",
@@ -75,3 +75,22 @@ def test_a_question_that_fails_shows_at_once_that_the_engine_is_away(page: Page,
     begun(page)
     expect(page.locator("#engine")).to_have_attribute("data-condition", "restarting", timeout=2000)
     expect(page.locator("#ask")).to_be_disabled()
+
+
+def test_an_older_word_about_the_engine_does_not_undo_a_newer_one(page: Page, site: FakeSite) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    opened(page, site)
+    page.route("**/health/ready", hold)
+    looked_again(page)
+    told_until(page, lambda: len(held) == 1)
+    looked_again(page)
+    told_until(page, lambda: len(held) == 2)
+    held[1].fulfill(status=503, json={"status": "failed", "why": ""})
+    expect(page.locator("#engine")).to_have_attribute("data-condition", "failed")
+    held[0].fulfill(status=200, json={"status": "ready", "why": ""})
+    page.evaluate("fetch('/page/settings.json').then((response) => response.json())")
+    expect(page.locator("#engine")).to_have_attribute("data-condition", "failed")

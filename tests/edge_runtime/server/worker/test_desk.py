@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Event, Thread
 
 import pytest
+from PIL import Image
 
 from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
@@ -157,3 +159,26 @@ def test_cancelling_what_is_over_is_no_news(office: Office) -> None:
     office.desk.cancel(1)
     office.desk.cancel(77)
     assert office.sent.empty()
+
+
+def test_words_do_not_wait_behind_pictures_that_wait_for_room(office: Office) -> None:
+    assert office.budget.take(9_999, lambda: False)
+    for number in range(1, 6):
+        office.desk.ask(number, asked(seed=number))
+    office.desk.ask(6, asked())
+    assert office.until_over(6)[1].kind == "done"
+    office.budget.give_back(9_999)
+    assert office.until_over(5)[1].kind == "done"
+
+
+def test_no_picture_outlives_its_answer(office: Office) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        office.desk.ask(1, asked(seed=1))
+        office.until_over(1)
+        office.desk.ask(2, asked())  # the loop has let go of the one before when it takes this one
+        office.until_over(2)
+        assert [each for each in gc.get_objects() if type(each) is Image.Image] == []
+    finally:
+        gc.enable()

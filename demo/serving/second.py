@@ -1,0 +1,55 @@
+"""A first and a second question about one picture: how long until their first words."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from demo.serving.caller import connected, question, request_bytes
+from demo.serving.record import Figures, ran
+from demo.serving.scene import picture
+from demo.serving.stand import Server, served
+
+BAR = 5.0
+FIRST, SECOND = "What is in this picture?", "How many are there, and of what colour?"
+
+
+async def first_word_ms(server: Server, text: str, number: int) -> float:
+    """Until the first piece of the answer is there; the rest is waited for too."""
+    body = question(server, text, picture(number), max_tokens=4, stream=True, ignore_eos=True)
+    async with connected(server) as (reader, writer):
+        begun = time.perf_counter()
+        writer.write(request_bytes("/v1/chat/completions", body))
+        await reader.readuntil(b'"delta": {"content":')
+        spent = time.perf_counter() - begun
+        await reader.read()
+    return 1000 * spent
+
+
+async def measured(server: Server, rounds: int) -> Figures:
+    await first_word_ms(server, FIRST, 999)
+    pairs = [
+        (await first_word_ms(server, FIRST, number), await first_word_ms(server, SECOND, number))
+        for number in range(rounds)
+    ]
+    sooner = median(first / second for first, second in pairs)
+    return {
+        "first_ms": [round(first, 1) for first, _ in pairs],
+        "second_ms": [round(second, 1) for _, second in pairs],
+        "times_sooner": round(sooner, 2),
+        "bar": BAR,
+        "is_met": sooner >= BAR,
+    }
+
+
+def measure(bundle: Path, numbers: Mapping[str, int]) -> Figures:
+    with served(bundle) as server:
+        return asyncio.run(measured(server, **numbers))
+
+
+if __name__ == "__main__":
+    sys.exit(ran("a second question about a picture", measure, {"rounds": 5}))
