@@ -28,6 +28,7 @@ from PIL import (
 )
 
 from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.picture_cost import decoding_bytes
 from edge_runtime.picture_header import PictureFormat, broken, crowded, header_from_bytes
 
 # Readers are called by name, not through Image.open: that would try others by their first bytes,
@@ -65,9 +66,10 @@ class PictureLimits:
     max_file_bytes: int = 64 * 2**20
     max_pixels: int = 25_000_000
     max_side: int = 16_384
+    max_decoding_bytes: int = 1 << 30  # what decoding may hold for a moment
 
     def __post_init__(self) -> None:
-        if min(self.max_file_bytes, self.max_pixels, self.max_side) <= 0:
+        if min(self.max_file_bytes, self.max_pixels, self.max_side, self.max_decoding_bytes) <= 0:
             raise ValueError("picture limits must be positive")
 
 
@@ -141,6 +143,11 @@ def _decoded(reader: type[ImageFile.ImageFile], data: bytes, limits: PictureLimi
         _check_mode(opened.mode, is_pnm=reader is PpmImagePlugin.PpmImageFile)
         if any(tile[0] in Image.DECODERS for tile in opened.tile):
             _check_slow(opened.size)
+        if (need := decoding_bytes(opened)) > limits.max_decoding_bytes:
+            raise _too_large(
+                f"{opened.width} x {opened.height} pixels of its kind take {need >> 20} MiB to decode,"
+                f" the limit is {limits.max_decoding_bytes >> 20}"
+            )
         opened.load()
         _check_exif(opened)
         # Only the one tag is read: ImageOps.exif_transpose also writes the whole block anew and fails

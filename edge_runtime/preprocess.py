@@ -29,7 +29,8 @@ class Pixels:
 
 def canvas_from_picture(picture: Image.Image, spec: PreprocessSpec) -> Image.Image:
     """The integer half of the rule, equal byte for byte to the original code: truncating bicubic
-    resize so that the longer side fills the canvas, then centring on a square of background."""
+    resize so that the longer side fills the canvas, then centring on a square of background. The canvas of a canvas is
+    itself."""
     assert picture.mode == "RGB"
     side = spec.canvas
     resized = picture.resize(_resized_size(picture.size, spec), Image.Resampling.BICUBIC)

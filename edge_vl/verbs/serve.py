@@ -59,7 +59,9 @@ def served(settings: Settings, sources: Sources, is_json: bool, terminal: Termin
     from edge_runtime.server.notify import Notifier
     from edge_runtime.server.origins import chosen_from_sources, settings_from_chosen
     from edge_runtime.server.serving import Outside, serve
+    from edge_runtime.server.thrift import be_thrifty
 
+    be_thrifty()
     dictConfig(log_config(settings.log_content))
     voice = Voice(terminal, is_json)
     if settings.log_content:

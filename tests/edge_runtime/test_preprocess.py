@@ -83,6 +83,14 @@ def restated_pixels(square: npt.NDArray[np.uint8], spec: PreprocessSpec) -> Pixe
 
 @pytest.mark.parametrize("spec", [PLAIN, HYBRID], ids=["plain", "hybrid"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_canvas_of_a_canvas_is_itself(size: tuple[int, int], spec: PreprocessSpec) -> None:
+    picture = noise(size)
+    canvas = canvas_from_picture(picture, spec)
+    assert canvas_from_picture(canvas, spec).tobytes() == canvas.tobytes()
+
+
+@pytest.mark.parametrize("spec", [PLAIN, HYBRID], ids=["plain", "hybrid"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_the_canvas_equals_the_restated_rule_byte_for_byte(
     size: tuple[int, int], spec: PreprocessSpec
 ) -> None:

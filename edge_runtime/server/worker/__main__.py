@@ -21,6 +21,10 @@ from edge_runtime.server.worker.post import Post
 from edge_runtime.server.worker.prompts import Prompts
 from edge_runtime.server.worker.pulse import Pulse, Vitals
 
+DECODING_BYTES = (
+    160_000_000  # plain RGB of 25 million pixels takes 100, and the same as a progressive JPEG more
+)
+
 
 def main() -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="worker: %(name)s: %(message)s")
@@ -51,8 +55,8 @@ def worked(link: socket.socket, orders: Orders) -> int:
             post.send(Message("failed", body_of_error(error)))
             post.close()
             return error.exit_status
-        limits = PictureLimits(max_pixels=orders.most_pixels)
-        desk = Desk(whole.loop, whole.prompts, whole.facts.max_context, post.send, limits)
+        limits = PictureLimits(max_pixels=orders.most_pixels, max_decoding_bytes=DECODING_BYTES)
+        desk = Desk(whole.loop, whole.prompts, whole.facts.max_context, whole.preprocess, post.send, limits)
         pulse.read = Vitals(whole.loop, desk).state
         post.send(Message("ready", asdict(whole.facts)))
         Thread(target=listen, args=(link, desk, whole.prompts), name="ear", daemon=True).start()

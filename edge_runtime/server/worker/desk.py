@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Lock
 
@@ -18,16 +18,20 @@ from edge_runtime.loop.ticket import Event as LoopEvent
 from edge_runtime.loop.ticket import Question, Ticket
 from edge_runtime.picture import PictureLimits, picture_from_bytes
 from edge_runtime.picture_header import header_from_bytes
+from edge_runtime.preprocess import canvas_from_picture
 from edge_runtime.prompt import check_fits
 from edge_runtime.server.asked import Asked
 from edge_runtime.server.letters import letter_of_event, letter_of_fault
 from edge_runtime.server.said import Done, Piece, TokenChance, TokenScore
 from edge_runtime.server.wire import Message
-from edge_runtime.server.worker.budget import PixelBudget
+from edge_runtime.server.worker.budget import GivenUp, PixelBudget
 from edge_runtime.server.worker.prompts import Prompts, request_of
+from edge_runtime.spec import PreprocessSpec
 
 HELPERS = 2  # threads for questions in words, and as many for those with pictures
-PIXELS = 26_000_000  # decoded at a time, four bytes each: one picture of the largest kind, or many usual ones
+PIXELS = (
+    26_000_000  # decoded at a time, four bytes each: one picture of the largest kind, or several usual ones
+)
 
 
 class Held:
@@ -37,8 +41,7 @@ class Held:
         self.number = number
         self.asked = asked
         self.ticket: Ticket | None = None
-        self.pixels = 0
-        self.decoding_ms = 0.0
+        self.spent_ms = {"decode_image": 0.0, "preprocess": 0.0}  # before the loop knew of it
         self._left = Event()
 
     def give_up(self) -> None:
@@ -56,6 +59,7 @@ class Desk:
         loop: Loop,
         prompts: Prompts,
         max_context: int,
+        preprocess: PreprocessSpec,
         send: Callable[[Message], None],
         limits: PictureLimits = PictureLimits(),
         budget: PixelBudget | None = None,
@@ -63,6 +67,7 @@ class Desk:
         self._loop = loop
         self._prompts = prompts
         self._max_context = max_context
+        self._preprocess = preprocess
         self._send = send
         self._limits = limits
         self._budget = budget or PixelBudget(PIXELS)
@@ -105,9 +110,7 @@ class Desk:
         prompt, request = self._prompts.tokens_of(asked.prompt), request_of(asked)
         # Before a picture is decoded: most of the work lies there.
         check_fits(prompt, request.max_tokens or 1, self._max_context)
-        pictures = self._pictures(held)
-        if held.is_given_up():
-            return
+        pictures = tuple(self._canvas(held, file) for file in asked.pictures)
         question = Question(
             prompt, pictures, request, self._prompts.stops_of(asked.prompt), asked.client, asked.has_end
         )
@@ -121,21 +124,22 @@ class Desk:
         if not is_held:
             ticket.cancel()
 
-    def _pictures(self, held: Held) -> tuple[Image.Image, ...]:
-        headers = [header_from_bytes(file) for file in held.asked.pictures]
-        pixels = sum(header.width * header.height for header in headers)
-        if not self._budget.take(pixels, held.is_given_up):
-            return ()
-        held.pixels = pixels
-        begun = time.perf_counter()
-        pictures = tuple(picture_from_bytes(file, self._limits) for file in held.asked.pictures)
-        held.decoding_ms = round((time.perf_counter() - begun) * 1000, 3)
-        return pictures
+    def _canvas(self, held: Held, file: bytes) -> Image.Image:
+        """What the model is shown of a picture: as it waits it takes no more than that, however large it was."""
+        header = header_from_bytes(file)
+        with self._budget.held_by(header.width * header.height, held.is_given_up):
+            begun = time.perf_counter()
+            picture = picture_from_bytes(file, self._limits)
+            decoded = time.perf_counter()
+            canvas = canvas_from_picture(picture, self._preprocess)
+        held.spent_ms["decode_image"] += 1000 * (decoded - begun)
+        held.spent_ms["preprocess"] += 1000 * (time.perf_counter() - decoded)
+        return canvas
 
     def _look(self, held: Held, taken: Future[None]) -> None:
         """At how the taking in ended."""
         fault = taken.exception()
-        if fault is None and not held.is_given_up():
+        if fault is None or isinstance(fault, GivenUp):
             return
         self._let_go(held)
         if isinstance(fault, EdgeVLError):
@@ -149,7 +153,7 @@ class Desk:
         if isinstance(event, EdgeVLError):
             message = letter_of_fault(held.number, event)
         elif isinstance(event, Answer):
-            message = letter_of_event(held.number, done_of(event, held.decoding_ms))
+            message = letter_of_event(held.number, done_of(event, held.spent_ms))
         elif event.text or event.scores:
             message = letter_of_event(held.number, self._piece_of(event.text, event.scores))
         else:
@@ -175,16 +179,15 @@ class Desk:
         """Once or several times."""
         with self._lock:
             self._held.pop(held.number, None)
-            pixels, held.pixels = held.pixels, 0
             # A ticket hears through what is held here, and holds the pictures: nothing of it may wait for the collector.
             held.ticket = None
-        self._budget.give_back(pixels)
 
 
-def done_of(answer: Answer, decoding_ms: float) -> Done:
-    """The loop's watch began after the pictures were decoded."""
-    usage, timings = answer.usage, answer.timings_ms
-    timings = {**timings, "decode_image": decoding_ms, "total": round(timings["total"] + decoding_ms, 3)}
+def done_of(answer: Answer, spent_ms: Mapping[str, float]) -> Done:
+    """With what was spent before the loop's watch began."""
+    usage, timings = answer.usage, dict(answer.timings_ms)
+    for stage, spent in [*spent_ms.items(), ("total", sum(spent_ms.values()))]:
+        timings[stage] = round(timings[stage] + spent, 3)
     return Done(
         finish_reason=answer.finish_reason,
         prompt_tokens=usage.prompt_tokens,

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_runtime.assistant import checked_context
 from edge_runtime.bundle import Bundle
 from edge_runtime.choice import Choice, Wish
+from edge_runtime.draft import DraftRules, drafts_for
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.facts import facts_of
 from edge_runtime.loading import opened_with
@@ -29,7 +30,10 @@ class Opened:
         max_context = checked_context(bundle, choice.max_context)
         limits = Limits(slots, orders.waiting, orders.waiting_tokens)
         self.prompts = Prompts(bundle)
-        self.loop = Loop(bundle, choice.backend, limits, max_context, choice.why)
+        self.preprocess = bundle.spec.preprocess
+        self.loop = Loop(
+            bundle, choice.backend, limits, max_context, choice.why, drafts_of(orders, choice.backend.name)
+        )
         facts = facts_of(bundle, choice.backend, choice.why)
         self.facts = EngineFacts(
             model=bundle.folder.resolve().name,
@@ -42,6 +46,12 @@ class Opened:
             slots=slots,
             memory_mib=round(memory_of_tree(os.getpid()).held_mib, 1),
         )
+
+
+def drafts_of(orders: Orders, engine: str) -> DraftRules | None:
+    if orders.speculation == "auto":
+        return drafts_for(engine)
+    return DraftRules() if orders.speculation == "on" else None
 
 
 def opened(orders: Orders) -> Opened:

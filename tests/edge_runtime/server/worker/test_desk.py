@@ -46,7 +46,8 @@ class Office:
         self.sent: SimpleQueue[Message] = SimpleQueue()
         self.budget = budget
         self.loop = loop
-        self.desk = Desk(loop, Prompts(bundle), bundle.manifest.max_context, self.sent.put, budget=budget)
+        context, preprocess = bundle.manifest.max_context, bundle.spec.preprocess
+        self.desk = Desk(loop, Prompts(bundle), context, preprocess, self.sent.put, budget=budget)
 
     def next(self) -> Message:
         return self.sent.get(timeout=LIMIT_S)
@@ -120,7 +121,7 @@ def test_what_cannot_be_answered_is_told_to_its_asker(office: Office, question: 
     assert (office.desk.coming, office.budget.held) == (0, 0)
 
 
-def test_the_room_of_a_picture_is_given_back_when_it_is_answered(office: Office) -> None:
+def test_the_room_of_every_picture_is_given_back(office: Office) -> None:
     for number in range(1, 6):
         office.desk.ask(number, asked(seed=number))
     kinds: list[str] = []
@@ -132,12 +133,11 @@ def test_the_room_of_a_picture_is_given_back_when_it_is_answered(office: Office)
 
 
 def test_a_question_that_waits_for_room_can_be_cancelled(office: Office) -> None:
-    assert office.budget.take(9_999, lambda: False)
-    office.desk.ask(1, asked(seed=1))
-    assert office.desk.coming == 1
-    office.desk.cancel(1)
-    assert office.desk.coming == 0
-    office.budget.give_back(9_999)
+    with office.budget.held_by(9_999, lambda: False):
+        office.desk.ask(1, asked(seed=1))
+        assert office.desk.coming == 1
+        office.desk.cancel(1)
+        assert office.desk.coming == 0
     office.desk.ask(2, asked())
     assert office.until_over(2)[1].kind == "done"
     assert office.budget.held == 0
@@ -162,12 +162,11 @@ def test_cancelling_what_is_over_is_no_news(office: Office) -> None:
 
 
 def test_words_do_not_wait_behind_pictures_that_wait_for_room(office: Office) -> None:
-    assert office.budget.take(9_999, lambda: False)
-    for number in range(1, 6):
-        office.desk.ask(number, asked(seed=number))
-    office.desk.ask(6, asked())
-    assert office.until_over(6)[1].kind == "done"
-    office.budget.give_back(9_999)
+    with office.budget.held_by(9_999, lambda: False):
+        for number in range(1, 6):
+            office.desk.ask(number, asked(seed=number))
+        office.desk.ask(6, asked())
+        assert office.until_over(6)[1].kind == "done"
     assert office.until_over(5)[1].kind == "done"
 
 
