@@ -9,6 +9,7 @@ from PIL.ImageFile import ImageFile
 NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "LA": 4, "PA": 4}
 COLOUR = 4
 HIGH_BYTES = 4  # 16 bits are halved by way of an array of each width
+CANVASES = 12  # of WebP: two canvases of its decoder's and their copy on the way out, four bytes each
 COEFFICIENT = 2  # of a progressive JPEG: all of them are held until the last pass
 
 
@@ -18,7 +19,8 @@ def decoding_bytes(opened: ImageFile) -> int:
     held = NARROW.get(opened.mode, COLOUR)
     copied = 0 if opened.mode == "RGB" else COLOUR
     narrowed = HIGH_BYTES if held == 2 or opened.mode == "I" else 0
-    return int(width * height * (held + copied + narrowed + coefficients_of(opened)))
+    canvases = CANVASES if opened.format == "WEBP" else 0
+    return int(width * height * (held + copied + narrowed + canvases + coefficients_of(opened)))
 
 
 def coefficients_of(opened: ImageFile) -> float:

@@ -109,6 +109,8 @@ def session_from_file(path: Path, threads: int, is_mapped: bool, provider: Provi
     onnxruntime = onnxruntime_for(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Every session has threads of its own, which would go on spinning after its run and take the cores from the next one's.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = FATAL
     if is_mapped:
         options.add_session_config_entry("session.disable_prepacking", "1")

@@ -24,8 +24,9 @@ WORKER = ("-m", "edge_runtime.server.worker")  # of a Python
 @dataclass(frozen=True)
 class KeeperRules:
     """A worker that says nothing for `silence_s`, or works for `hang_s` without a token or a piece of a prompt, is ended.
-    One that served nobody and lived less than `settled_s` counts as a crash at the start: after `crashes` of them in a
-    row an engine that nobody asked for by name is given up for ONNX Runtime on the CPU."""
+    One that served nobody and lived less than `settled_s` counts as a crash: after `crashes` of them in a row an engine
+    that nobody asked for by name is given up for ONNX Runtime on the CPU. One that was never ready is started again more
+    and more slowly; one that was, without much ado."""
 
     silence_s: float = 15.0
     hang_s: float = 120.0
@@ -33,11 +34,13 @@ class KeeperRules:
     crashes: int = 3
     pause_s: float = 0.25  # before the third start in a row; doubles from there
     longest_pause_s: float = 30.0
+    longest_pause_of_ready_s: float = 1.0
     look_s: float = 0.5
 
-    def pause(self, crashes: int) -> float:
+    def pause(self, crashes: int, was_ready: bool = False) -> float:
         """After so many crashes in a row: the first ones cost nobody any time."""
-        return 0.0 if crashes < 2 else min(self.longest_pause_s, self.pause_s * 2.0 ** (crashes - 2))
+        longest = self.longest_pause_of_ready_s if was_ready else self.longest_pause_s
+        return 0.0 if crashes < 2 else min(longest, self.pause_s * 2.0 ** min(crashes - 2, 16))
 
 
 class Keeper:
@@ -59,7 +62,8 @@ class Keeper:
         self._first: asyncio.Future[None] | None = None
         self._facts: EngineFacts | None = None
         self._why = "the engine is being opened"
-        self._crashes = 0
+        self._crashes = 0  # in a row
+        self._unopened = 0  # lives in a row that were never ready
         self._restarts = 0
         self._degraded: tuple[str, ...] = ()
         self._closed = asyncio.Event()
@@ -76,7 +80,7 @@ class Keeper:
     def health(self) -> Health:
         if self._life is not None and self._life.is_ready and not self._closed.is_set():
             return Health("ready", "", self._restarts, self._degraded)
-        is_failing = self._crashes >= self._rules.crashes
+        is_failing = self._unopened >= self._rules.crashes
         condition = "failed" if is_failing else "starting" if self._facts is None else "restarting"
         return Health(condition, self._why, self._restarts, self._degraded)  # type: ignore[arg-type]
 
@@ -127,12 +131,13 @@ class Keeper:
             try:
                 life = await Life.begun(self._command, self._orders, self._hear)
             except OSError as fault:
+                was_ready = False
                 self._bury("", unstartable(fault))
             else:
-                ended = await self._live(life)
-                self._bury(ended, life.failed, is_settled=self._is_settled(life))
+                ended, was_ready = await self._live(life), life.facts is not None
+                self._bury(ended, life.failed, was_ready, is_settled=self._is_settled(life))
             self._restarts += 1
-            await self._pause(self._rules.pause(self._crashes))
+            await self._pause(self._rules.pause(self._crashes, was_ready))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -154,11 +159,14 @@ class Keeper:
         lived = asyncio.get_running_loop().time() - self._begun_at
         return life.facts is not None and (life.has_served or lived >= self._rules.settled_s)
 
-    def _bury(self, ended: str, failed: EdgeVLError | None, is_settled: bool = False) -> None:
+    def _bury(
+        self, ended: str, failed: EdgeVLError | None, was_ready: bool = False, is_settled: bool = False
+    ) -> None:
         """Learns from how a life ended."""
         if self._closed.is_set():
             return
         self._crashes = 0 if is_settled else self._crashes + 1
+        self._unopened = 0 if was_ready else self._unopened + 1
         if failed is not None:
             self._why = f"the engine cannot be opened ({failed.code})"
             self._note(f"the engine cannot be opened: {failed}")

@@ -175,7 +175,7 @@ class Serving:
             if settings.has_address:
                 checked_addresses(settings)
             self._app.app = self._front.app(settings, self._drain)
-        except EdgeVLError as error:
+        except (EdgeVLError, OSError) as error:  # the machine too may refuse to read something just now
             self._outside.note(f"the settings stay as they were: {error}")
             return
         waiting = left_over(self._settings, new)

@@ -12,6 +12,7 @@ from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.server.admission import Admission
 from edge_runtime.server.asked import Asked, Prompt
 from edge_runtime.server.engine import Engine
+from edge_runtime.server.http.length import check_length, length_of
 from edge_runtime.server.http.parts import AppParts
 from edge_runtime.server.meter import Meter
 from edge_runtime.server.said import Done, Event, Piece
@@ -49,8 +50,7 @@ class Inquiry:
 def text_tokens(prompt: Prompt) -> int:
     if isinstance(prompt.raw, tuple):
         return len(prompt.raw)
-    texts = [prompt.raw or "", prompt.system or "", *(turn.text for turn in prompt.turns)]
-    return sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN + 1
+    return length_of(prompt) // BYTES_PER_TOKEN + 1
 
 
 @asynccontextmanager
@@ -58,6 +58,8 @@ async def conducted(parts: AppParts, inquiry: Inquiry) -> AsyncIterator[AsyncIte
     """What is heard until every question is answered. Leaving early cancels them. Raises what goes wrong: Refusal, what
     is the matter with the images, what the engine raises."""
     facts = parts.engine.facts
+    for asked in inquiry.asks:
+        check_length(asked.prompt, facts)
     tokens = inquiry.tokens(facts.image_tokens if facts else 0)
     with parts.admission.admitted(len(inquiry.asks), tokens):
         pictures = await parts.images.files(inquiry.urls)

@@ -40,6 +40,7 @@ ADVICE: Mapping[str, str] = {
     "store": "no response is kept",
 }
 USUAL_ADVICE = "/openapi.json says what may stand there"
+JSONS = {"False": "false", "True": "true"}
 WORDS = {
     "missing": "it is missing",
     "string_type": "wanted a text",
@@ -74,7 +75,8 @@ def request_error(faults: Sequence[ErrorDetails], document: Document) -> Request
 
 def fit_of(fault: ErrorDetails, document: Document) -> tuple[int, bool]:
     is_missing = fault["type"] == "missing"
-    return len(place_in(document, fault["loc"])) - is_missing, fault["type"] != "none_required"
+    is_other_kind = fault["type"] == "none_required" or fault["type"].endswith("_type")
+    return len(place_in(document, fault["loc"])) - is_missing, not is_other_kind
 
 
 def place_in(document: object, told: Place) -> Place:
@@ -94,7 +96,7 @@ def place_in(document: object, told: Place) -> Place:
 def words_of(fault: ErrorDetails) -> str:
     kind, context = fault["type"], fault.get("ctx", {})
     if kind == "literal_error":
-        return f"wanted {context['expected']}"
+        return f"wanted {JSONS.get(str(context['expected']), context['expected'])}"
     if kind.startswith("union_tag"):
         wanted, by = context.get("expected_tags"), str(context.get("discriminator", "")).strip("'")
         return f"its {by} is to be one of {wanted}" if wanted else f"it has no {by}"

@@ -23,7 +23,10 @@ OPENAI_CODES = {"EVL-CONTEXT-OVERFLOW": "context_length_exceeded"}
 PARAMS = {"EVL-STOP-STRINGS": "stop", "EVL-MAX-TOKENS": "max_tokens"}
 OF_PROMPTS = re.compile(r"EVL-(CONTEXT-OVERFLOW|IMAGE|PROMPT|TEXT|TOKEN-IDS)\b")
 SAMPLING = "EVL-SAMPLING-"
-OF_MACHINE = re.compile(r"0x[0-9a-fA-F]{6,}|(?<![\w/.:])(?:/[\w.@+-]+)+/?|[\w/.-]+\.py\b|[A-Za-z]:\\\S+")
+# A route of ours is no folder.
+OF_MACHINE = re.compile(
+    r"0x[0-9a-fA-F]{6,}|(?<![\w/.:])(?!/(?:de)?tokenize(?![\w/.@+-]))(?:/[\w.@+-]+)+/?|[\w/.-]+\.py\b|[A-Za-z]:\\\S+"
+)
 
 
 class RequestError(EdgeVLError):

@@ -17,6 +17,7 @@ from edge_runtime.server.http.conversation import conversation_of
 from edge_runtime.server.http.described import described
 from edge_runtime.server.http.fields import MOST_TOKENS, Form, No, Yes
 from edge_runtime.server.http.gate import checked_gate
+from edge_runtime.server.http.length import check_length
 from edge_runtime.server.http.parts import AppParts
 
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
@@ -68,7 +69,9 @@ def tokens_router(parts: AppParts) -> APIRouter:
         document = await document_of(request)
         facts = checked_gate(parts.engine, document)
         form = checked(TokenizeForm, document).root
-        ids = list(await parts.engine.ids_of(prompt_of(form)))
+        prompt = prompt_of(form)
+        check_length(prompt, facts)
+        ids = list(await parts.engine.ids_of(prompt))
         parts.meter.ignored_fields(form.ignored_fields)
         told = Tokenized(count=len(ids), max_model_len=facts.max_context, tokens=ids)
         return JSONResponse(told.model_dump())

@@ -32,7 +32,7 @@ class MediaFolder:
     """Regular files below one folder. Links are not followed, wherever they lead; the folder itself may be one."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # Path's own raises where it may not look
             raise EdgeVLError(
                 "EVL-IMAGE-MEDIA",
                 "the folder of pictures cannot be used",

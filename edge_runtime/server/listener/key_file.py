@@ -25,6 +25,8 @@ def lines_of_key_file(path: str | Path) -> list[str]:
     try:
         check_mode(handle)
         read = os.read(handle, MAX_BYTES + 1)
+    except OSError as fault:
+        raise unusable(fault.strerror or "it cannot be read") from fault
     finally:
         os.close(handle)
     if len(read) > MAX_BYTES:

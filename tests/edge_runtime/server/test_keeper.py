@@ -165,6 +165,20 @@ def test_crashes_in_a_row_are_started_again_more_and_more_slowly() -> None:
     pauses = [KeeperRules().pause(crashes) for crashes in range(12)]
     assert pauses[:5] == [0.0, 0.0, 0.25, 0.5, 1.0]
     assert max(pauses) == 30.0
+    assert max(KeeperRules().pause(crashes, was_ready=True) for crashes in (1, 5, 5000)) == 1.0
+
+
+def test_an_engine_that_dies_of_every_question_is_there_again_soon() -> None:
+    async def test() -> None:
+        async with kept("dies", engine="onnxruntime") as keeper:
+            await keeper.opened()
+            for _ in range(6):
+                await until(lambda: keeper.health.condition == "ready", 5)
+                with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                    await answer(keeper)
+                assert keeper.health.condition == "restarting"
+
+    tried(test)
 
 
 def test_a_python_that_is_not_there_is_named() -> None:

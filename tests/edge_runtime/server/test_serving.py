@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.server.engine import Health
+from edge_runtime.server.front import WholeFront
 from edge_runtime.server.notify import Notifier
 from tests.edge_runtime.server.served import OwnFakeEngine, Served, question, send, served
 from tests.edge_runtime.server.test_notify import managed
@@ -290,6 +292,23 @@ def test_bad_settings_leave_the_old_ones_in_force(tmp_path: Path) -> None:
             send(signal.SIGHUP)
             await server.until_noted("EVL-KEY-LINE")
             assert [await models(server, KEY), await models(server, "short")] == [200, 401]
+
+    run(test)
+
+
+def test_a_machine_that_refuses_to_read_leaves_the_old_settings_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def test() -> None:
+        async with served(OwnFakeEngine()) as server:
+            await server.ready()
+            monkeypatch.setattr(WholeFront, "app", refused)
+            send(signal.SIGHUP)
+            await server.until_noted("the settings stay as they were: [Errno 24] Too many open files")
+            assert (await server.get("/health/ready"))[0] == 200
 
     run(test)
 

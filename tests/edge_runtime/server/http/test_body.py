@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from edge_runtime.server.http.body import MOST_DEPTH, document_from
 from edge_runtime.server.http.errors import RequestError
+from tests.edge_runtime.server.fake_engine import FACTS
 from tests.edge_runtime.server.http.asgi import Reply
 from tests.edge_runtime.server.http.house import CHAT, House, chat, posted
 
@@ -84,6 +86,7 @@ def test_a_text_may_hold_nul_and_whole_surrogate_pairs() -> None:
 
 def test_a_million_combining_marks_arrive_as_they_are() -> None:
     house = House()
+    house.engine.facts = replace(FACTS, max_context=1 << 20)
     text = "e" + "\u0301" * 1_000_000
     assert posted(CHAT, chat(text), house).status == 200
     assert house.engine.asked[0].prompt.turns[0].text == text

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from edge_runtime.server.asked import Asked, AskedFormat, AskedTurn, Sampled
+from edge_runtime.server.admission import Admission
+from edge_runtime.server.asked import Asked, AskedFormat, AskedTurn, Prompt, Sampled
+from edge_runtime.server.http.length import LONGEST_TOKEN
 from edge_runtime.server.said import Done, Event, Piece, TokenChance, TokenScore
-from tests.edge_runtime.server.fake_engine import IMAGE_TOKENS, TIMINGS, FakeEngine
+from tests.edge_runtime.server.fake_engine import FACTS, IMAGE_TOKENS, TIMINGS, FakeEngine
 from tests.edge_runtime.server.http.asgi import Asker, Reply
-from tests.edge_runtime.server.http.house import CHAT, NOW_S, House, chat, picture_part, posted, text_part
+from tests.edge_runtime.server.http.house import (
+    CHAT,
+    COMPLETIONS,
+    NOW_S,
+    RESPONSES,
+    House,
+    chat,
+    completion,
+    picture_part,
+    posted,
+    response,
+    text_part,
+)
 
 
 def test_an_answer_has_openais_form() -> None:
@@ -215,3 +229,23 @@ def test_service_times_are_learned_from_answers() -> None:
     posted(CHAT, chat(), house)
     with house.admission.admitted(1, 1):
         assert house.admission.retry_after_s == 0.25  # 11 ms, and never less than this
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES, "/tokenize"])
+def test_a_text_that_no_context_holds_does_not_reach_the_engine(path: str) -> None:
+    class Unasked(FakeEngine):
+        async def ids_of(self, prompt: Prompt) -> Sequence[int]:
+            raise AssertionError(f"it was asked: {prompt}")
+
+    house, text = House(engine=Unasked()), "\u00e9" * (FACTS.max_context * LONGEST_TOKEN // 2 + 1)
+    bodies = {CHAT: chat(text), COMPLETIONS: completion(text), RESPONSES: response(text)}
+    reply = posted(path, bodies.get(path, {"prompt": text}), house)
+    assert (reply.status, reply.json["error"]["code"]) == (400, "context_length_exceeded")
+    assert f"more than {FACTS.max_context} tokens" in reply.json["error"]["message"]
+    assert house.engine.asked == []
+
+
+def test_a_text_that_a_context_might_hold_does() -> None:
+    house = House(admission=Admission(slots=2, waiting=6, tokens=1 << 20))
+    text = " " * (FACTS.max_context * LONGEST_TOKEN)
+    assert posted(CHAT, chat(text), house).status == 200

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.edge_runtime.server.http.house import CHAT, House, chat, picture_part, posted
+from tests.edge_runtime.server.http.house import (
+    CHAT,
+    COMPLETIONS,
+    House,
+    chat,
+    completion,
+    picture_part,
+    posted,
+)
 
 WRONG: list[tuple[str, Any]] = [
     ("max_tokens", 0),
@@ -125,3 +133,21 @@ def test_a_missing_model_is_a_missing_field_and_another_model_is_not_found() -> 
     assert (missing.status, missing.json["error"]["param"]) == (400, "model")
     assert (other.status, other.json["error"]["code"]) == (404, "model_not_found")
     assert "fake-vl" in other.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"stop": ["a"] * 17}, "it should have at most 16 items"),
+        ({"messages": [{"role": "user", "content": []}]}, "it should have at least 1 item"),
+    ],
+)
+def test_of_a_list_that_cannot_be_used_its_length_is_told_and_not_that_a_text_was_wanted(
+    fields: dict[str, object], words: str
+) -> None:
+    assert words in posted(CHAT, chat() | fields).json["error"]["message"]
+
+
+def test_what_was_wanted_is_told_as_json_has_it() -> None:
+    told = posted(COMPLETIONS, completion(echo=True)).json["error"]["message"]
+    assert "wanted false" in told

@@ -187,3 +187,9 @@ def test_what_was_turned_away_before_it_was_a_question_is_counted_apart() -> Non
 def test_the_field_that_has_the_question_is_named(path: str, body: object, field: str) -> None:
     reply = posted(path, body, failing(ours("EVL-CONTEXT-OVERFLOW")))
     assert reply.json["error"]["param"] == field
+
+
+def test_a_route_of_this_server_is_told_and_a_folder_that_begins_like_one_is_not() -> None:
+    fix = "send what /tokenize gives, not what lies in /tokenize/keys or /tokenizers"
+    told = fault_of(EdgeVLError("EVL-TOKEN-IDS", "no tokens", "too large", fix)).message
+    assert told.endswith("send what /tokenize gives, not what lies in \u2026 or \u2026")
