@@ -65,6 +65,7 @@ def ended(stopped: Stopped, terminal: Terminal, is_json: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point of `edge-vl` and `python -m edge_vl`."""
+    fill_gaps()
     out, err = sys.stdout or nowhere(), sys.stderr or nowhere()
     logging.basicConfig(level=logging.WARNING, stream=err, format="%(name)s: %(message)s")
     # A path or an answer may hold what the terminal's encoding lacks: show something, never fail.
@@ -88,6 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (out, err):
         let_go(stream)
     sys.exit(status)
+
+
+def fill_gaps() -> None:
+    """The numbers of streams that the caller closed lead nowhere, for our children too: what is opened next, be it a socket
+    that matters, would have them, and take or lose what is meant for a stream."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # the lowest number that is free is this one
 
 
 def nowhere() -> TextIO:

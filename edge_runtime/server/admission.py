@@ -48,6 +48,11 @@ class Admission:
             self.questions -= questions
             self.tokens -= tokens
 
+    @property
+    def wait_s(self) -> float | None:
+        """When there should be room for one more; None where there is."""
+        return self.retry_after_s if self.questions >= self._most else None
+
     def served(self, service_s: float) -> None:
         """A question took so long to answer, its waiting left out."""
         if self._is_guess:

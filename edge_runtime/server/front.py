@@ -18,6 +18,7 @@ from edge_runtime.server.http.metrics import Compat
 from edge_runtime.server.images.source import ImageRules, ImageSource
 from edge_runtime.server.keeper import WORKER, Keeper, KeeperRules
 from edge_runtime.server.kiosk import Kiosk
+from edge_runtime.server.listener.crowd import Crowd
 from edge_runtime.server.listener.guarded import guarded
 from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.listening import config_of
@@ -30,6 +31,8 @@ from edge_runtime.server.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 USUAL_CONTEXT = 4096  # the engine knows better, once it is open; the queue in front of it is its own
+QUESTIONS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+FULL = "EVL-ADMISSION-FULL"
 HELD_BODIES = 16  # of full size, at once
 
 
@@ -57,11 +60,15 @@ class WholeFront:
             stuck_after_s=settings.hang_timeout_s / 2,
         )
         keys = None if settings.api_key_file is None else Keys(settings.api_key_file)
-        inner = guarded(make_app(parts), self._rules(settings), keys, self._meter.rejected)
+        crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s)
+        inner = guarded(make_app(parts), self._rules(settings), keys, self._rejected, crowd=crowd)
         return Logged(inner, LOGGER)
 
     def config(self, app: ASGIApp, settings: Settings) -> Config:
         return config_of(app, self._rules(settings), self._refused)
+
+    def _rejected(self, code: str) -> None:
+        self._meter.rejected("queue_full" if code == FULL else code)
 
     def _refused(self, code: str) -> None:
         """At the connection, where no request is there to be logged."""

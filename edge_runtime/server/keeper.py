@@ -24,11 +24,13 @@ WORKER = ("-m", "edge_runtime.server.worker")  # of a Python
 @dataclass(frozen=True)
 class KeeperRules:
     """A worker that says nothing for `silence_s`, or works for `hang_s` without a token or a piece of a prompt, is ended.
+    Until it is ready `opening_s` counts: some libraries hold the whole process up while they read gigabytes.
     One that served nobody and lived less than `settled_s` counts as a crash: after `crashes` of them in a row an engine
     that nobody asked for by name is given up for ONNX Runtime on the CPU. One that was never ready is started again more
     and more slowly; one that was, without much ado."""
 
     silence_s: float = 15.0
+    opening_s: float = 600.0
     hang_s: float = 120.0
     settled_s: float = 5.0
     crashes: int = 3
@@ -209,11 +211,13 @@ class Keeper:
             if clock() - due > self._rules.look_s:
                 continue
             silent, age = clock() - life.heard_at, life.state.last_token_age_s or 0.0
-            if silent > self._rules.silence_s or age > self._rules.hang_s:
+            most = self._rules.silence_s if life.is_ready else self._rules.opening_s
+            if silent > most or age > self._rules.hang_s:
                 self._note(
                     "the engine says nothing any more" if age <= self._rules.hang_s else "the engine hangs"
                 )
                 life.kill()
+                return
 
 
 def unstartable(fault: OSError) -> MachineFault:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -111,16 +113,19 @@ class Life:
     async def reply(self, kind: str, **body: object) -> object:
         """What the worker says to a small question; an EdgeVLError if it refuses."""
         number = self._number()
-        self._replies[number] = asyncio.get_running_loop().create_future()
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        reply.add_done_callback(looked_at)
         try:
             await self._sent(Message(kind, {"number": number, **body}))
-            return await self._replies[number]
+            return await reply
         finally:
             del self._replies[number]
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        """With whatever it started, or was started by: the Python that was asked for may be a script around one."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self, parting: Callable[[], EdgeVLError]) -> None:
         """Lets the worker end; whoever waits for something is told why."""
@@ -197,6 +202,12 @@ async def events_in(queue: asyncio.Queue[Told]) -> AsyncIterator[Event]:
         yield event
         if isinstance(event, Done):
             return
+
+
+def looked_at(reply: asyncio.Future[object]) -> None:
+    """Also where nobody waits any more: asyncio complains of a fault that nobody saw."""
+    if not reply.cancelled():
+        reply.exception()
 
 
 def ending_of(status: int) -> str:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
+
+from edge_runtime.errors import EdgeVLError
 
 LENGTH = struct.Struct(">I")
 LONGEST_HEAD = 32 << 20
@@ -30,11 +32,21 @@ class Message:
 
 
 def packed(message: Message) -> list[bytes]:
-    """The parts of its frame, in order."""
-    head = {"kind": message.kind, "body": message.body, "files": [len(each) for each in message.files]}
-    text = json.dumps(head).encode()
-    assert len(text) <= LONGEST_HEAD, "whoever takes a question in bounds it"
+    """The parts of its frame, in order. EVL-REQUEST-LENGTH where the other side would not take it."""
+    sizes = [len(each) for each in message.files]
+    head = {"kind": message.kind, "body": message.body, "files": sizes}
+    text = json.dumps(head, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if len(text) > LONGEST_HEAD or not are_sizes(sizes):
+        raise length_error(len(text), sizes)
     return [LENGTH.pack(len(text)) + text, *message.files]
+
+
+def length_error(length: int, sizes: Sequence[int]) -> EdgeVLError:
+    why = (
+        f"it is {length} bytes of words and {len(sizes)} files, the largest of {max(sizes, default=0)} bytes; the limits"
+        f" are {LONGEST_HEAD}, {MOST_FILES} and {LARGEST_FILE}"
+    )
+    return EdgeVLError("EVL-REQUEST-LENGTH", "this is too much for one question", why, "ask with less")
 
 
 class Head:
@@ -56,7 +68,7 @@ class Head:
         return Message(self.kind, cast("Mapping[str, object]", self.body), tuple(files))
 
 
-def are_sizes(sizes: list[object]) -> bool:
+def are_sizes(sizes: Sequence[object]) -> bool:
     return len(sizes) <= MOST_FILES and all(type(size) is int and 0 <= size <= LARGEST_FILE for size in sizes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from edge_runtime.picture import PictureLimits, picture_from_bytes
 from edge_runtime.picture_cost import decoding_bytes
 
 SIZE = (2000, 1500)
-KINDS = {
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "png": ("PNG", "RGB", {}),
     "png with transparency": ("PNG", "RGBA", {}),
     "png of grey": ("PNG", "L", {}),

@@ -22,7 +22,17 @@ import pytest
 from edge_runtime.server.settings import known_settings
 from edge_vl.flags_of_serving import GROUPS
 from tests.edge_runtime.server.test_notify import managed
-from tests.edge_vl.command import WAIT_S, Ran, assert_refused, environment, ran, spawned, started
+from tests.edge_vl.command import (
+    WAIT_S,
+    Ran,
+    assert_refused,
+    command,
+    environment,
+    ran,
+    spawned,
+    started,
+    wait_until,
+)
 
 
 def test_every_setting_has_a_flag_and_stands_in_one_group() -> None:
@@ -290,3 +300,28 @@ def test_writing_down_what_is_said_is_warned_of(bundle: Path) -> None:
     with running(bundle, "--log-content") as server:
         server.process.send_signal(signal.SIGTERM)
         assert "warning: prompts and answers are written into the log" in server.ended()[2]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_it_answers_without_the_streams_that_its_caller_closed(
+    bundle: Path, tmp_path: Path, closed: str
+) -> None:
+    path = tmp_path / "socket"
+    flags = ("--uds", path, "--max-context", "512", "--drain-notice-s", "0")
+    call = ["sh", "-c", f'exec "$@" {closed}', "sh", *command("serve", bundle, *flags)]
+
+    def is_ready() -> bool:
+        assert process.poll() is None, "it ended by itself"
+        with socket.socket(socket.AF_UNIX) as caller:
+            if caller.connect_ex(str(path)):
+                return False
+            caller.sendall(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return b" 200 " in caller.recv(64)
+
+    with subprocess.Popen(call, env=environment(), stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(is_ready, "readiness")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_S) == 0
+        finally:
+            process.kill()

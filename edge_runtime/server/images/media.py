@@ -32,7 +32,7 @@ class MediaFolder:
     """Regular files below one folder. Links are not followed, wherever they lead; the folder itself may be one."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
-        if not os.path.isdir(folder):  # Path's own raises where it may not look
+        if not _is_folder(folder):
             raise EdgeVLError(
                 "EVL-IMAGE-MEDIA",
                 "the folder of pictures cannot be used",
@@ -75,6 +75,14 @@ class MediaFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _is_folder(path: Path) -> bool:
+    """Path's own raises where it may not look, or where no name can be so long."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _opened_regular(name: bytes, folder: int) -> int:

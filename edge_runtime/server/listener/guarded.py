@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_runtime.server.listener.authorised import Access, authorised
 from edge_runtime.server.listener.body import BoundedBody
+from edge_runtime.server.listener.crowd import Crowd, only_with_room
 from edge_runtime.server.listener.hosts import only_own_hosts
 from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.origins import only_own_origins
@@ -23,12 +24,14 @@ def guarded(
     keys: Keys | None,
     on_rejected: Callable[[str], None],
     access: Access | None = None,
+    crowd: Crowd | None = None,
 ) -> ASGIApp:
-    """Outermost first: request id and safe headers, hosts, origins, keys, body. `on_rejected` is told the code of every refusal.
+    """Outermost first: request id and safe headers, hosts, origins, keys, room, body. `on_rejected` is told the code of every refusal.
     A refusal costs little where it comes early: no body is read for a stranger."""
     refuse = Refuser(on_rejected, rules.linger_s)
     bounded = BoundedBody(app, rules, refuse)
-    known = authorised(bounded, keys, access or Access(), refuse)
+    roomy = bounded if crowd is None else only_with_room(bounded, crowd, refuse)
+    known = authorised(roomy, keys, access or Access(), refuse)
     same = only_own_origins(known, rules.cors_origins, refuse)
     inner = named(shielded(only_own_hosts(same, rules.hosts, refuse)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from edge_runtime.server.worker.pulse import Pulse, Vitals
 DECODING_BYTES = (
     160_000_000  # plain RGB of 25 million pixels takes 100, and the same as a progressive JPEG more
 )
+PR_SET_PDEATHSIG = 1  # of prctl
 
 
 def main() -> int:
@@ -31,9 +33,16 @@ def main() -> int:
     # The front end decides when this process ends, by closing the socket: signals go to whole groups.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     with link_from_stdin() as link:
         orders = received_here(link)
         return 0 if orders is None else worked(link, Orders.of_body(orders.body))
+
+
+def end_with_parent() -> None:
+    """Where a library that holds everything else up keeps this process from hearing that the socket was closed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def link_from_stdin() -> socket.socket:
@@ -65,16 +74,27 @@ def worked(link: socket.socket, orders: Orders) -> int:
 
 
 def listen(link: socket.socket, desk: Desk, prompts: Prompts) -> None:
-    """Until the front end is gone; then the process ends, whatever its other threads do."""
-    while (message := received_here(link)) is not None:
-        number = int(str(message.body["number"]))
-        if message.kind == "ask":
-            desk.ask(number, question_of_letter(message))
-        elif message.kind == "cancel":
-            desk.cancel(number)
-        else:
-            desk.run(lambda message=message, number=number: answered(number, message, prompts))  # type: ignore[misc]
-    os._exit(0)
+    """Until the front end is gone; then the process ends, whatever its other threads do. So it does after a fault of ours:
+    nobody would hear any more what is asked."""
+    status = 1
+    try:
+        while (message := received_here(link)) is not None:
+            hear(message, desk, prompts)
+        status = 0
+    except Exception:
+        logging.getLogger("edge_vl.worker").exception("what the front end says is not understood")
+    finally:
+        os._exit(status)
+
+
+def hear(message: Message, desk: Desk, prompts: Prompts) -> None:
+    number = int(str(message.body["number"]))
+    if message.kind == "ask":
+        desk.ask(number, question_of_letter(message))
+    elif message.kind == "cancel":
+        desk.cancel(number)
+    else:
+        desk.run(number, lambda: answered(number, message, prompts))
 
 
 def answered(number: int, message: Message, prompts: Prompts) -> Message:

@@ -25,6 +25,7 @@ from edge_runtime.server.letters import letter_of_event, letter_of_fault
 from edge_runtime.server.said import Done, Piece, TokenChance, TokenScore
 from edge_runtime.server.wire import Message
 from edge_runtime.server.worker.budget import GivenUp, PixelBudget
+from edge_runtime.server.worker.canvases import Canvases
 from edge_runtime.server.worker.prompts import Prompts, request_of
 from edge_runtime.spec import PreprocessSpec
 
@@ -37,9 +38,8 @@ PIXELS = (
 class Held:
     """One question on its way through the worker."""
 
-    def __init__(self, number: int, asked: Asked) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.asked = asked
         self.ticket: Ticket | None = None
         self.spent_ms = {"decode_image": 0.0, "preprocess": 0.0}  # before the loop knew of it
         self._left = Event()
@@ -71,6 +71,7 @@ class Desk:
         self._send = send
         self._limits = limits
         self._budget = budget or PixelBudget(PIXELS)
+        self._canvases = Canvases()
         self._held: dict[int, Held] = {}
         self._lock = Lock()
         # Whoever shows nothing does not wait behind pictures that wait for room.
@@ -84,33 +85,37 @@ class Desk:
             return sum(held.ticket is None for held in self._held.values())
 
     def ask(self, number: int, asked: Asked) -> None:
-        held = Held(number, asked)
+        held = Held(number)
         with self._lock:
             self._held[number] = held
         helpers = self._viewers if asked.pictures else self._readers
-        helpers.submit(self._take_in, held).add_done_callback(lambda taken: self._look(held, taken))
+        # What was asked goes with this work and not with `held`: its files are large, and the answer takes long.
+        helpers.submit(self._take_in, held, asked).add_done_callback(lambda taken: self._look(held, taken))
 
     def cancel(self, number: int) -> None:
         """Of what is over already this is no news."""
-        with self._lock:
-            held = self._held.get(number)
+        with self._lock:  # the loop may be letting go of it, or its ticket be on its way
+            held = self._held.pop(number, None)
+            ticket = None if held is None else held.ticket
         if held is None:
             return
         held.give_up()
-        if held.ticket is not None:
-            held.ticket.cancel()
+        if ticket is not None:
+            ticket.cancel()
         self._let_go(held)
 
-    def run(self, work: Callable[[], Message]) -> None:
+    def run(self, number: int, work: Callable[[], Message]) -> None:
         """Small work of another kind, answered with a message."""
-        self._readers.submit(lambda: self._send(work()))
+        done = self._readers.submit(lambda: self._send(work()))
+        done.add_done_callback(lambda each: self._tell(number, each.exception()))
 
-    def _take_in(self, held: Held) -> None:
-        asked = held.asked
+    def _take_in(self, held: Held, asked: Asked) -> None:
         prompt, request = self._prompts.tokens_of(asked.prompt), request_of(asked)
         # Before a picture is decoded: most of the work lies there.
         check_fits(prompt, request.max_tokens or 1, self._max_context)
-        pictures = tuple(self._canvas(held, file) for file in asked.pictures)
+        pictures = tuple(
+            self._canvases.of(file, lambda file: self._canvas(held, file)) for file in asked.pictures
+        )
         question = Question(
             prompt, pictures, request, self._prompts.stops_of(asked.prompt), asked.client, asked.has_end
         )
@@ -142,11 +147,14 @@ class Desk:
         if fault is None or isinstance(fault, GivenUp):
             return
         self._let_go(held)
+        self._tell(held.number, fault)
+
+    def _tell(self, number: int, fault: BaseException | None) -> None:
         if isinstance(fault, EdgeVLError):
-            self._send(letter_of_fault(held.number, fault))
+            self._send(letter_of_fault(number, fault))
         elif fault is not None:
             logging.getLogger("edge_vl.worker").error("a question could not be taken in", exc_info=fault)
-            self._send(letter_of_fault(held.number, own_fault()))
+            self._send(letter_of_fault(number, own_fault()))
 
     def _hear(self, held: Held, event: LoopEvent) -> None:
         """In the loop's thread."""

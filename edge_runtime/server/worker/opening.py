@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from edge_runtime.assistant import checked_context
+from edge_runtime.backends.provider import CPU
 from edge_runtime.bundle import Bundle
 from edge_runtime.choice import Choice, Wish
 from edge_runtime.draft import DraftRules, drafts_for
@@ -49,9 +50,16 @@ class Opened:
 
 
 def drafts_of(orders: Orders, engine: str) -> DraftRules | None:
+    """EVL-ENGINE-DRAFTS where they were asked for by name and the engine cannot check them."""
     if orders.speculation == "auto":
         return drafts_for(engine)
-    return DraftRules() if orders.speculation == "on" else None
+    if orders.speculation == "off":
+        return None
+    if not engine.startswith(CPU.engine):  # engines are built to tell the logits of one token, or few
+        what, why = "nothing can be guessed ahead", f"{engine} tells the logits of too few tokens at a step"
+        fix = "use --speculation auto, or --engine onnxruntime"
+        raise EdgeVLError("EVL-ENGINE-DRAFTS", what, why, fix)
+    return DraftRules()
 
 
 def opened(orders: Orders) -> Opened:

@@ -6,6 +6,8 @@ import socket
 from queue import SimpleQueue
 from threading import Thread
 
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.server.letters import letter_of_fault
 from edge_runtime.server.wire import Message, packed
 
 
@@ -34,8 +36,16 @@ class Post:
 
     def _is_carried(self, message: Message) -> bool:
         try:
-            for part in packed(message):
+            for part in parts_of(message):
                 self._link.sendall(part)
         except ConnectionError:
             return False
         return True
+
+
+def parts_of(message: Message) -> list[bytes]:
+    """Its frame; instead of a reply that is too long, that it is."""
+    try:
+        return packed(message)
+    except EdgeVLError as error:
+        return packed(letter_of_fault(int(str(message.body["number"])), error))

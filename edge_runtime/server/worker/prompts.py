@@ -22,6 +22,7 @@ class Prompts:
     def __init__(self, bundle: Bundle) -> None:
         self.tokenizer = Tokenizer.open(bundle.tokenizer_path)
         self._spec = bundle.spec
+        self._max_context = bundle.manifest.max_context
         self._format = PromptFormat(self.tokenizer, bundle.spec.prompt, bundle.spec.image_tokens)
 
     def tokens_of(self, prompt: Prompt) -> PromptTokens:
@@ -31,6 +32,7 @@ class Prompts:
         if prompt.raw is not None:
             check_ids(prompt.raw, self._spec.decoder.vocab)
             return PromptTokens(prompt.raw, (), self._spec.image_tokens)
+        check_images(prompt, self._spec.image_tokens, self._max_context)
         turns = [
             Turn(turn.role, turn.text, (UNSEEN,) * turn.images, has_marks=False) for turn in prompt.turns
         ]
@@ -72,6 +74,15 @@ def constraint_of(held_to: AskedFormat) -> Constraint:
         return Choice(held_to.texts)
     (text,) = held_to.texts
     return JsonSchema(text) if held_to.kind == "schema" else Regex(text)
+
+
+def check_images(prompt: Prompt, image_tokens: int, max_context: int) -> None:
+    """Before anything is written down for each of their tokens: a question for tokens alone names as many as it likes."""
+    if (needed := prompt.image_count * image_tokens) > max_context:
+        why = f"its {prompt.image_count} images alone take {needed} tokens, the context holds {max_context}"
+        raise EdgeVLError(
+            "EVL-CONTEXT-OVERFLOW", "the conversation does not fit the context", why, "show fewer images"
+        )
 
 
 def check_ids(ids: Sequence[int], vocab: int) -> None:

@@ -1,7 +1,8 @@
 """A worker that holds no engine: `python fake_worker.py HABIT` does with each question as its habit says.
 
 answers: one piece and the end. hangs: works, and says nothing of the question. silent: says nothing at all once it is ready.
-dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready.
+dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
+a while before it is ready.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def main(habit: str) -> int:
         return 2
     if habit == "crashes" and orders.engine == "auto":
         return 70
+    if habit == "slow":
+        time.sleep(1.0)
     send(link, Message("ready", asdict(replace(FACTS, engine=orders.engine))))
     is_busy: list[bool] = []
     if habit != "silent":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -207,3 +208,58 @@ def test_closing_tells_those_who_wait_and_leaves_no_process() -> None:
                 os.kill(pid, 0)
 
     tried(test)
+
+
+def test_an_engine_that_says_nothing_while_it_is_opened_is_waited_for() -> None:
+    async def test() -> None:
+        async with kept("slow", KeeperRules(silence_s=0.2, look_s=0.05)) as keeper:
+            await keeper.opened()
+            assert keeper.health.restarts == 0
+
+    tried(test)
+
+
+def test_an_engine_that_says_nothing_for_too_long_while_it_is_opened_is_ended() -> None:
+    async def test() -> None:
+        async with kept("slow", KeeperRules(opening_s=0.2, look_s=0.05)) as keeper:
+            await until(lambda: keeper.health.restarts > 0)
+
+    tried(test)
+
+
+def test_a_worker_behind_a_script_is_ended_with_the_script() -> None:
+    async def test() -> None:
+        script = f"{sys.executable} {WORKER} hangs; exit $?"
+        keeper = Keeper(Orders("bundle"), QUICK, command=("/bin/sh", "-c", script))
+        await keeper.start()
+        try:
+            await keeper.opened()
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await asyncio.wait_for(answer(keeper), 20)
+        finally:
+            await keeper.close()
+
+    tried(test)
+
+
+def test_a_small_question_that_is_left_as_the_worker_is_lost_is_no_news() -> None:
+    told: list[dict[str, object]] = []
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with kept("hangs", KeeperRules()) as keeper:
+            await keeper.opened()
+            pid = keeper.worker_pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            left = asyncio.create_task(keeper.ids_of(Prompt(raw="x" * 10_000_000)))
+            await asyncio.sleep(0.1)  # more than the socket takes: it waits to be sent
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await left
+            del left
+            gc.collect()
+            await asyncio.sleep(0)
+
+    tried(test)
+    assert told == []

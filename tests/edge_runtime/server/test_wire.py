@@ -9,7 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_runtime.server.wire import LONGEST_HEAD, Message, WireBroken, packed, received, received_here
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.server.wire import (
+    LONGEST_HEAD,
+    MOST_FILES,
+    Message,
+    WireBroken,
+    packed,
+    received,
+    received_here,
+)
 
 Read = Callable[[bytes], Message | None]
 MESSAGE = Message("ask", {"number": 1, "text": "Zürich \ud800 \x00"}, (b"", b"\x00" * 70_000))
@@ -69,3 +78,18 @@ def test_what_is_no_head_is_refused(read: Read, head: bytes) -> None:
 def test_a_head_that_would_fill_the_memory_is_not_waited_for(read: Read) -> None:
     with pytest.raises(WireBroken):
         read(struct.pack(">I", LONGEST_HEAD + 1))
+
+
+def test_letters_of_other_alphabets_take_no_more_room_than_they_came_with() -> None:
+    text = "\u00e9" * 10_000
+    assert len(packed(Message("ask", {"text": text}))[0]) < len(text.encode()) + 100
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Message("ask", {"text": "x" * LONGEST_HEAD}), Message("ask", {}, (b"",) * (MOST_FILES + 1))],
+    ids=["words", "files"],
+)
+def test_what_the_other_side_would_not_take_is_not_sent(message: Message) -> None:
+    with pytest.raises(EdgeVLError, match="EVL-REQUEST-LENGTH"):
+        packed(message)

@@ -242,7 +242,8 @@ def test_a_relative_folder_stays_where_it_was(folder: Path, monkeypatch: pytest.
     assert media.file("file:///a.png") == INSIDE
 
 
-def test_a_folder_that_is_none_is_named_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["none", "n" * 300])  # the second one the system will not even look for
+def test_a_folder_that_is_none_is_named_at_the_start(tmp_path: Path, name: str) -> None:
     with pytest.raises(EdgeVLError, match="--media-dir") as caught:
-        MediaFolder(tmp_path / "none", MOST)
+        MediaFolder(tmp_path / name, MOST)
     assert caught.value.code == "EVL-IMAGE-MEDIA"

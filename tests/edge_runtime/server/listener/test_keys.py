@@ -196,3 +196,12 @@ def test_a_bad_file_leaves_the_old_keys_in_force_and_says_so(tmp_path: Path) -> 
     assert told.value.code == "EVL-KEY-LINE"
     assert held.scopes_of(f"Bearer {FIRST}")
     assert not held.scopes_of(f"Bearer {SECOND}")
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/mem").exists(), reason="it takes a file that opens and does not read"
+)
+def test_a_file_that_cannot_be_read_to_its_end_is_told_as_one_that_cannot_be_opened() -> None:
+    with pytest.raises(EdgeVLError) as told:
+        Keys("/proc/self/mem")
+    assert told.value.code == "EVL-KEY-FILE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import weakref
 from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -15,13 +16,14 @@ from edge_runtime.assistant import Assistant
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.loop.loop import Limits, Loop
+from edge_runtime.loop.ticket import Question, Ticket
 from edge_runtime.request import Request
 from edge_runtime.server.asked import Asked, AskedTurn, Prompt
 from edge_runtime.server.letters import error_of, event_of_letter
 from edge_runtime.server.said import Done, Piece, TokenScore
 from edge_runtime.server.wire import Message
 from edge_runtime.server.worker.budget import PixelBudget
-from edge_runtime.server.worker.desk import Desk
+from edge_runtime.server.worker.desk import Desk, Held
 from edge_runtime.server.worker.prompts import Prompts
 from tests.edge_runtime.loop.asking import picture
 
@@ -45,6 +47,7 @@ class Office:
     def __init__(self, bundle: Bundle, loop: Loop, budget: PixelBudget) -> None:
         self.sent: SimpleQueue[Message] = SimpleQueue()
         self.budget = budget
+        self.canvas = bundle.spec.preprocess.canvas
         self.loop = loop
         context, preprocess = bundle.manifest.max_context, bundle.spec.preprocess
         self.desk = Desk(loop, Prompts(bundle), context, preprocess, self.sent.put, budget=budget)
@@ -170,7 +173,7 @@ def test_words_do_not_wait_behind_pictures_that_wait_for_room(office: Office) ->
     assert office.until_over(5)[1].kind == "done"
 
 
-def test_no_picture_outlives_its_answer(office: Office) -> None:
+def test_a_picture_that_was_decoded_does_not_outlive_its_answer(office: Office) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -178,6 +181,72 @@ def test_no_picture_outlives_its_answer(office: Office) -> None:
         office.until_over(1)
         office.desk.ask(2, asked())  # the loop has let go of the one before when it takes this one
         office.until_over(2)
-        assert [each for each in gc.get_objects() if type(each) is Image.Image] == []
+        left = [each.size for each in gc.get_objects() if type(each) is Image.Image]
+        assert set(left) <= {(office.canvas, office.canvas)}, "only what the model is shown is remembered"
     finally:
         gc.enable()
+
+
+class Fleeting(Held):
+    """The loop lets go of it right after its ticket was looked at."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self._tickets: list[Ticket | None] = [ticket]
+        super().__init__(1)
+
+    @property
+    def ticket(self) -> Ticket | None:
+        return self._tickets.pop() if self._tickets else None
+
+    @ticket.setter
+    def ticket(self, ticket: Ticket | None) -> None:
+        pass
+
+
+class Late(Held):
+    """Its ticket comes while it is being given up."""
+
+    def __init__(self, desk: Desk, ticket: Ticket) -> None:
+        super().__init__(1)
+        self._desk, self._late = desk, ticket
+
+    def give_up(self) -> None:
+        super().give_up()
+        self._desk._follow(self, self._late)
+
+
+def test_a_question_that_ends_while_it_is_cancelled_does_no_harm(office: Office) -> None:
+    ticket = Ticket(Question(office.desk._prompts.tokens_of(asked().prompt)))
+    office.desk._held[1] = Fleeting(ticket)
+    office.desk.cancel(1)
+    assert ticket.is_cancelled
+
+
+def test_a_question_is_cancelled_also_where_its_ticket_comes_at_that_moment(office: Office) -> None:
+    ticket = Ticket(Question(office.desk._prompts.tokens_of(asked().prompt)))
+    office.desk._held[1] = Late(office.desk, ticket)
+    office.desk.cancel(1)
+    assert ticket.is_cancelled
+
+
+def test_small_work_that_goes_wrong_is_told_to_its_asker(office: Office) -> None:
+    def work() -> Message:
+        raise RecursionError
+
+    office.desk.run(7, work)
+    message = office.next()
+    assert (message.kind, message.body["number"]) == ("fault", 7)
+    assert error_of(message.body).code == "EVL-SERVE-FAULT"
+
+
+def test_the_files_of_a_question_are_let_go_of_before_it_is_answered(bundle: Bundle) -> None:
+    backend = OrtBackend(bundle, threads=1)
+    office = Office(bundle, Loop(bundle, backend, Limits(slots=2)), PixelBudget(10_000))  # nobody works there
+    question = asked(seed=1)
+    known = weakref.ref(question)
+    office.desk.ask(1, question)
+    del question
+    office.desk._viewers.shutdown()
+    gc.collect()
+    assert (office.loop.waiting, office.desk.coming, known()) == (1, 0, None)
+    backend.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +26,7 @@ from edge_runtime.server.asked import Asked, AskedTurn, Prompt
 from edge_runtime.server.keeper import Keeper, KeeperRules
 from edge_runtime.server.orders import Orders
 from edge_runtime.server.said import Done, Event, Piece
+from edge_runtime.server.wire import Message, packed, received_here
 from tests.edge_runtime.server.test_keeper import until
 
 HELLO = Prompt((AskedTurn("user", "what is it?"),))
@@ -126,3 +129,74 @@ def test_without_a_front_end_it_ends_at_once() -> None:
         process = subprocess.Popen(command, stdin=its.fileno(), env=child_environment())
         its.close()
     assert process.wait(60) == 0
+
+
+def ready_worker(bundle: Path, link: socket.socket) -> None:
+    """Waits until the worker behind the socket has opened it."""
+    for part in packed(Message("orders", Orders(str(bundle), is_trusted=True, slots=2).body())):
+        link.sendall(part)
+    while (message := received_here(link)) is not None and message.kind != "ready":
+        pass
+    assert message is not None
+
+
+def test_what_it_does_not_understand_ends_it_instead_of_making_it_deaf(bundle: Bundle) -> None:
+    command = (sys.executable, "-m", "edge_runtime.server.worker")
+    ours, its = socket.socketpair()
+    with ours:
+        process = subprocess.Popen(
+            command, stdin=its.fileno(), env=child_environment(), stderr=subprocess.DEVNULL
+        )
+        its.close()
+        try:
+            ready_worker(bundle.folder, ours)
+            ours.sendall(b"\xff" * 4)
+            assert process.wait(20) == 1
+        finally:
+            process.kill()
+            process.wait()
+
+
+# Starts a worker that it tells nothing, says its process number, and waits.
+PARENT = """
+import socket, subprocess, sys
+ours, its = socket.socketpair()
+worker = subprocess.Popen([sys.executable, "-m", "edge_runtime.server.worker"], stdin=its.fileno(), stderr=subprocess.PIPE)
+its.close()
+print(worker.pid, flush=True)
+input()
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def ignores_hangups(pid: int) -> bool:
+    """The first thing that a worker does."""
+    (mask,) = re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def test_a_worker_that_cannot_hear_of_it_ends_with_the_front_end_all_the_same() -> None:
+    async def test() -> None:
+        command = (sys.executable, "-c", PARENT)
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+        ) as parent:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            try:
+                await until(lambda: ignores_hangups(pid), 60)
+                await asyncio.sleep(0.2)  # what it does next is not seen from here
+                os.kill(pid, signal.SIGSTOP)
+                parent.kill()
+                await until(lambda: not is_alive(pid))
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    asyncio.run(test())

@@ -85,3 +85,10 @@ def test_an_answer_is_held_to_what_was_asked(held_to: AskedFormat, constraint: o
 def test_a_temperature_that_cannot_be_is_refused() -> None:
     with pytest.raises(EdgeVLError, match="EVL-SAMPLING-TEMPERATURE"):
         request_of(Asked(Prompt(raw="x"), sampled=Sampled(temperature=9.0)))
+
+
+def test_more_images_than_any_context_holds_are_refused_before_their_tokens_are_made(
+    prompts: Prompts,
+) -> None:
+    with pytest.raises(EdgeVLError, match="EVL-CONTEXT-OVERFLOW"):
+        prompts.tokens_of(Prompt((AskedTurn("user", "what are they?", 1 << 40),)))
