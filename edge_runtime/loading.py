@@ -11,6 +11,7 @@ from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.backends.provider import CPU
 from edge_runtime.bundle import Bundle
 from edge_runtime.choice import AUTO, Choice, Ground, Wish, check_engine, chosen, told
+from edge_runtime.draft import drafts_for
 from edge_runtime.errors import MachineFault
 from edge_runtime.progress import Progress, silent
 
@@ -35,7 +36,8 @@ def load(
 
 
 def assistant_of(bundle: Bundle, choice: Choice) -> Assistant:
-    return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why)
+    drafts = drafts_for(choice.backend.name)
+    return Assistant(bundle, choice.backend, choice.max_context, engine_reason=choice.why, drafts=drafts)
 
 
 def opened_with(

@@ -95,12 +95,16 @@ def fill_gaps() -> None:
     """The numbers of streams that the caller closed lead nowhere, for our children too: what is opened next, be it a socket
     that matters, would have them, and take or lose what is meant for a stream."""
     for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(
-                os.open(os.devnull, os.O_RDWR), True
-            )  # the lowest number that is free is this one
+        if not is_open(number):  # it is then the lowest that is free, which is the one to be had
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def nowhere() -> TextIO:

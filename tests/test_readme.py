@@ -17,6 +17,7 @@ from demo.full_engines import table_from_report
 from demo.full_size import row_from_report
 from demo.random_checkpoint import write_random_checkpoint
 from demo.rivals.__main__ import table_from_report as rivals_table
+from demo.serving.table import table as serving_table
 from demo.sizes import SIZES
 from edge_runtime.errors import EdgeVLError
 from edge_vl.cli import exit_status
@@ -72,6 +73,12 @@ def test_every_make_target_is_there(line: str) -> None:
 def test_links_lead_to_files_of_this_checkout() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_its_figures_of_serving_are_those_of_the_committed_files() -> None:
+    shown = README.partition("<!-- serving:begin -->\n")[2].partition("\n<!-- serving:end -->")[0]
+    assert shown == serving_table(), "put there what `python -m demo.serving.table` prints"
+    assert shown.count("\n") > 5
 
 
 def test_its_export_figures_are_those_of_the_committed_files() -> None:

@@ -217,6 +217,7 @@ class Keeper:
                     "the engine says nothing any more" if age <= self._rules.hang_s else "the engine hangs"
                 )
                 life.kill()
+                life.close(restarting_error)  # whatever keeps the process from ending, nobody waits for that
                 return
 
 

@@ -227,9 +227,10 @@ def test_an_engine_that_says_nothing_for_too_long_while_it_is_opened_is_ended() 
     tried(test)
 
 
-def test_a_worker_behind_a_script_is_ended_with_the_script() -> None:
+@pytest.mark.parametrize("starter", ["", "setsid "], ids=["in its group", "out of reach"])
+def test_a_worker_behind_a_script_that_hangs_is_given_up_with_the_script(starter: str) -> None:
     async def test() -> None:
-        script = f"{sys.executable} {WORKER} hangs; exit $?"
+        script = f"{starter}{sys.executable} {WORKER} hangs; exit $?"
         keeper = Keeper(Orders("bundle"), QUICK, command=("/bin/sh", "-c", script))
         await keeper.start()
         try:
