@@ -110,6 +110,8 @@ class Desk:
         done.add_done_callback(lambda each: self._tell(number, each.exception()))
 
     def _take_in(self, held: Held, asked: Asked) -> None:
+        if held.is_given_up():
+            raise GivenUp
         prompt, request = self._prompts.tokens_of(asked.prompt), request_of(asked)
         # Before a picture is decoded: most of the work lies there.
         check_fits(prompt, request.max_tokens or 1, self._max_context)

@@ -23,7 +23,7 @@ from edge_runtime.server.letters import error_of, event_of_letter
 from edge_runtime.server.said import Done, Piece, TokenScore
 from edge_runtime.server.wire import Message
 from edge_runtime.server.worker.budget import PixelBudget
-from edge_runtime.server.worker.desk import Desk, Held
+from edge_runtime.server.worker.desk import HELPERS, Desk, Held
 from edge_runtime.server.worker.prompts import Prompts
 from tests.edge_runtime.loop.asking import picture
 
@@ -249,4 +249,22 @@ def test_the_files_of_a_question_are_let_go_of_before_it_is_answered(bundle: Bun
     office.desk._viewers.shutdown()
     gc.collect()
     assert (office.loop.waiting, office.desk.coming, known()) == (1, 0, None)
+    backend.close()
+
+
+def test_nothing_is_done_for_a_question_that_was_cancelled_before_its_turn(bundle: Bundle) -> None:
+    backend, may_end = OrtBackend(bundle, threads=1), Event()
+    office = Office(bundle, Loop(bundle, backend, Limits(slots=2)), PixelBudget(10_000))  # nobody works there
+
+    def work() -> Message:
+        may_end.wait(LIMIT_S)
+        return Message("reply", {"number": 7})
+
+    for _ in range(HELPERS):
+        office.desk.run(7, work)
+    office.desk.ask(1, asked())
+    office.desk.cancel(1)
+    may_end.set()
+    office.desk._readers.shutdown()
+    assert (office.loop.waiting, office.desk.coming) == (0, 0)
     backend.close()
