@@ -13,6 +13,7 @@ from tokenizers import AddedToken, decoders, models
 from edge_runtime.errors import EdgeVLError
 
 FILE_LIMIT_BYTES = 64 << 20  # the largest known tokenizer.json files are about 20 MiB
+LONG = 1 << 14  # characters
 LARGEST_ID = (1 << 32) - 1
 # UTF-8 never uses these bytes, so a vocabulary may lack them and still spell every text.
 BYTES_OUTSIDE_UTF8 = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})
@@ -63,7 +64,7 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of untrusted text: control tokens in it come out as the characters they are made of."""
         check_spellable(text, self.missing_bytes)
-        ids: list[int] = self.core.encode(text, add_special_tokens=False).ids
+        ids = self._ids(text)
         if not self.control_ids.isdisjoint(ids):
             raise EdgeVLError(
                 "EVL-TOKENIZER-CONTROL",
@@ -72,6 +73,12 @@ class Tokenizer:
                 "use the model's original tokenizer.json",
             )
         return ids
+
+    def _ids(self, text: str) -> list[int]:
+        # The library gives up Python's lock for batches only: a long text would stop every other thread.
+        if len(text) >= LONG:
+            return list(self.core.encode_batch([text], add_special_tokens=False)[0].ids)
+        return list(self.core.encode(text, add_special_tokens=False).ids)
 
     def encode_with_control(self, text: str) -> list[int]:
         """Ids of a text whose control tokens are meant: for raw prompts and the model's own strings."""

@@ -57,7 +57,10 @@ class VisionEncoder:
         digest = digest or digest_of(picture)
         if digest not in self._known:
             rows = yield from self._rows(picture, stopwatch)
-            self._known[digest] = EncodedImage(digest, rows)
+            encoded = EncodedImage(digest, rows)
+            if not np.isfinite(rows).all():
+                return encoded  # the answer will say so; it is no knowledge of the picture
+            self._known[digest] = encoded
             while len(self._known) > self.remembered:
                 self._known.popitem(last=False)
         self._known.move_to_end(digest)

@@ -29,7 +29,7 @@ from edge_runtime.server.wire import Message, WireBroken, packed, received
 
 Told = Event | EdgeVLError
 # Large blocks go back to the system when a picture is done with; glibc would keep them, for each of its threads anew.
-THRIFTY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "4"}
+THRIFTY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "4", "TOKENIZERS_PARALLELISM": "false"}
 ENDING_S = 2.0  # that a worker whose socket was closed is given to end by itself
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as Core
 from transformers import LlamaTokenizerFast, PreTrainedTokenizerFast
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.tokenizer import FILE_LIMIT_BYTES, Tokenizer
+from edge_runtime.tokenizer import FILE_LIMIT_BYTES, LONG, Tokenizer
 
 BOS = "<｜begin▁of▁sentence｜>"
 EOS = "<｜end▁of▁sentence｜>"
@@ -101,6 +101,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(path: Path) -> Tokenizer:
     return Tokenizer.open(path)
+
+
+def test_a_long_text_has_the_ids_that_it_would_have_as_a_short_one(tokenizer: Tokenizer) -> None:
+    text = "Überall 12 Straßen 街道 🚦\n" * (LONG // 10)
+    assert len(text) > LONG
+    assert tokenizer.encode(text) == tokenizer.core.encode(text, add_special_tokens=False).ids
 
 
 def test_control_tokens_in_untrusted_text_come_out_as_their_characters(tokenizer: Tokenizer) -> None:

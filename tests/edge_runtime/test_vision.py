@@ -105,3 +105,14 @@ def test_time_between_stages_is_not_the_picture_s(backend: FakeBackend) -> None:
             next(now)
     spent = stopwatch.timings_ms()
     assert 0 < spent["vision"] + spent["preprocess"] < 50_000 < spent["total"]
+
+
+def test_what_is_no_number_is_not_remembered(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = encoder_on(backend)
+    adaptor = encoder._graphs["adaptor"]
+    whole = adaptor.launch
+    broken = {"embeds": np.full((1, IMAGE_TOKENS, 4), np.nan, dtype=np.float32)}
+    monkeypatch.setattr(adaptor, "launch", lambda feeds: lambda: broken)
+    assert np.isnan(encoder.encode(picture(9), Stopwatch()).rows).all()
+    monkeypatch.setattr(adaptor, "launch", whole)
+    assert np.isfinite(encoder.encode(picture(9), Stopwatch()).rows).all()
