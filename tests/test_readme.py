@@ -7,7 +7,10 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
@@ -173,12 +176,28 @@ def test_its_commands_and_its_python_work_one_after_the_other(
     (tmp_path / "photos").mkdir()
     Image.linear_gradient("L").save("photos/gradient.png")
     for line in EDGE_VL:
+        if (arguments := arguments_of(line))[0] == "serve":
+            assert_serves([*arguments, "--port", "0"])
+            continue
         out, err = io.StringIO(), io.StringIO()
         status = exit_status(arguments_of(line), Terminal(out, err, io.StringIO("What is it?\n")))
         assert status == 0, (line, err.getvalue())
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(example, "README.md", "exec"), {})  # noqa: S102  (it is our own)
     assert capsys.readouterr().out
+
+
+def assert_serves(arguments: list[str]) -> None:
+    """It listens, becomes ready, and ends when it is told to."""
+    command = [sys.executable, "-m", "edge_vl", *arguments, "--json", "--drain-notice-s", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        url = json.loads(process.stdout.readline())["url"]
+        with urlopen(f"{url}/health/ready") as reply:
+            assert reply.status == 200
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_the_bars_that_it_says_are_missed_are_those_of_the_model_card() -> None:
