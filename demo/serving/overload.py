@@ -45,6 +45,7 @@ async def crowd(server: Server, per_s: float, seconds: int) -> Figures:
     """Questions come by chance, whatever becomes of those before."""
     rng, tasks = random.Random(11), list[asyncio.Task[Reply]]()
     begun = due = time.perf_counter()
+    spent_before = server.spent_s
     while due < begun + seconds:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(asked(server, len(tasks))))
@@ -52,10 +53,12 @@ async def crowd(server: Server, per_s: float, seconds: int) -> Figures:
     asking_s = time.perf_counter() - begun
     replies = await asyncio.gather(*tasks)
     spent = time.perf_counter() - begun
+    cores = {name: round((at - spent_before[name]) / spent, 2) for name, at in server.spent_s.items()}
     refused = [reply for reply in replies if reply.status == 429]
     return {
         "asked_per_s": round(len(replies) / asking_s, 2),
         "answered_per_s": round(sum(reply.status == 200 for reply in replies) / spent, 2),
+        "cores": cores,
         "refused": len(refused),
         "refused_p99_ms": round(1000 * value_at([r.total_s for r in refused], 0.99), 1) if refused else None,
         "refused_median_ms": round(1000 * value_at([r.total_s for r in refused], 0.5), 1)

@@ -42,9 +42,20 @@ class Server:
         return memory_of_tree(self.pid).held_mib
 
     @property
+    def spent_s(self) -> dict[str, float]:
+        """Processor time of each process, and of whoever asks."""
+        pids = {"front": self.pid, "engine": self.worker_pid or self.pid, "clients": os.getpid()}
+        return {name: processor_s(pid) for name, pid in pids.items()}
+
+    @property
     def descriptors(self) -> int:
         pids = [self.pid, *children_of(self.pid, Path("/proc"))]
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+def processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

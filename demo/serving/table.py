@@ -23,7 +23,11 @@ def kills(record: Record) -> tuple[str, str, str]:
 
 def overload(record: Record) -> tuple[str, str, str]:
     most = record["rates"]["10"]
-    found = f"{100 * record['goodput_at_10']:.0f} % of the answers, {most['faults']} faults, the others told in {most['refused_median_ms']} ms"
+    cores = most["cores"]
+    found = (
+        f"{100 * record['goodput_at_10']:.0f} % of the answers, {most['faults']} faults, the others told in {most['refused_median_ms']} ms;"
+        f" of two cores the clients took {cores['clients']}, HTTP {cores['front']}"
+    )
     return "ten times as many questions as can be answered", found, "90 %, 0 faults"
 
 

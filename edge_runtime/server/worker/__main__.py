@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import logging
 import os
 import signal
@@ -47,7 +48,8 @@ def end_with_parent() -> None:
 
 def link_from_stdin() -> socket.socket:
     """Nothing else of this process reads or writes it by mistake: what libraries print goes to stderr."""
-    link = socket.socket(fileno=os.dup(0))
+    # Above the standard streams, even where the caller closed some of them.
+    link = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.close(nowhere)
