@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 SIZE = (320, 240)
 
 
+@lru_cache(maxsize=256)  # drawing one takes longer than asking about it
 def picture(number: int) -> bytes:
     """A PNG of coloured blocks: its file is small, and no two are alike."""
     rng = np.random.Generator(np.random.PCG64(number))
