@@ -173,15 +173,21 @@ def test_words_do_not_wait_behind_pictures_that_wait_for_room(office: Office) ->
     assert office.until_over(5)[1].kind == "done"
 
 
+def pictures_here() -> list[Image.Image]:
+    """Of this whole process."""
+    return [each for each in gc.get_objects() if type(each) is Image.Image]
+
+
 def test_a_picture_that_was_decoded_does_not_outlive_its_answer(office: Office) -> None:
     gc.collect()
+    before = pictures_here()  # other tests' own
     gc.disable()
     try:
         office.desk.ask(1, asked(seed=1))
         office.until_over(1)
         office.desk.ask(2, asked())  # the loop has let go of the one before when it takes this one
         office.until_over(2)
-        left = [each.size for each in gc.get_objects() if type(each) is Image.Image]
+        left = [each.size for each in pictures_here() if all(each is not other for other in before)]
         assert set(left) <= {(office.canvas, office.canvas)}, "only what the model is shown is remembered"
     finally:
         gc.enable()
