@@ -12,8 +12,9 @@ from PIL import Image
 
 from calibration.listing import Entry, entries_from_file
 from edge_runtime.errors import EdgeVLError, listed
-from edge_runtime.picture import PictureLimits, bytes_from_file, picture_from_file
+from edge_runtime.picture import bytes_from_file, picture_from_file
 from edge_runtime.picture_folder import contents_of
+from edge_runtime.picture_limits import PictureLimits
 
 CODE = "EVL-CALIBRATE-SAMPLES"
 QUESTION = "Describe this picture in detail."

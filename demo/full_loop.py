@@ -7,15 +7,14 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 from PIL import Image
 
+from demo.circumstances import circumstances
 from edge_runtime.backends.ort import OrtBackend
-from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.loop.loop import Limits, Loop
 from edge_runtime.loop.ticket import Question
@@ -116,10 +115,7 @@ def report_of(bundle: Bundle, rounds: Sequence[Round], command: str) -> dict[str
         "four_beside_one": round(more, 2),
         "first_beside_second_question": round(sooner, 2),
         "rounds": [asdict(each) for each in rounds],
-        "machine": asdict(machine_here()),
-        "versions": asdict(versions_here()),
-        "command": command,
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **circumstances(command),
     }
 
 

@@ -27,7 +27,8 @@ from edge_runtime.backends.ort import session_from_file
 from edge_runtime.bench.machine import core_count
 from edge_runtime.bundle import Bundle
 from edge_runtime.manifest import GraphEntry
-from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.picture import picture_from_file
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.progress import silent
 from edge_runtime.spec import Role

@@ -18,7 +18,7 @@ from demo.data.scene import Question, Scene, Task
 from demo.data.split import Split, rng_from_name
 from demo.score import BOX_TASK, box_from_text
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.progress import Progress, silent
 from edge_runtime.record import MismatchError, dict_from_pairs, read_value

@@ -8,16 +8,15 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from demo.circumstances import circumstances
 from demo.walkthrough import CHECKPOINT
 from edge_runtime.backends.backend import Array, DecoderGraph, Ints
 from edge_runtime.backends.ort import OrtBackend
-from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.draft import DraftRules
 from edge_runtime.embedding import EmbeddedPrompt
@@ -227,10 +226,7 @@ def main() -> None:
             "rules": asdict(RULES),
             "context": CONTEXT,
             "bundles": found,
-            "machine": asdict(machine_here()),
-            "versions": asdict(versions_here()),
-            "command": f"python -m demo.speculation {names} --rounds {arguments.rounds}",
-            "date": datetime.now(timezone.utc).date().isoformat(),
+            **circumstances(f"python -m demo.speculation {names} --rounds {arguments.rounds}"),
         }
         out.write_bytes(bytes_from_json(report))
 

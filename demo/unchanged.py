@@ -8,20 +8,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
+from demo.circumstances import circumstances
 from demo.evaluate import recipe_of
 from demo.questions import Case, cases_from_questions, held_out_questions
 from edge_runtime.answer import Answer
 from edge_runtime.backends.backend import Backend
 from edge_runtime.backends.ort import OrtBackend
-from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bundle import Bundle
 from edge_runtime.draft import DraftRules
 from edge_runtime.loop.loop import Limits, Loop
 from edge_runtime.loop.ticket import Question
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import picture_from_source
 from edge_runtime.prompt import ImageRef, PromptFormat, Turn
 from edge_runtime.publish import staged_file
@@ -169,10 +168,7 @@ def report_of(
         "passed": all(each.is_passed for each in found),
         "bars": {"least_same_share": LEAST_SAME, "gap_below": LARGEST_GAP},
         "ways": [asdict(each) for each in found],
-        "machine": asdict(machine_here()),
-        "versions": asdict(versions_here()),
-        "command": command,
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **circumstances(command),
     }
 
 

@@ -17,7 +17,7 @@ from edge_runtime.draft import DraftRules
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.facts import facts_of
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import Images, picture_from_source, sources_of
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
 from edge_runtime.request import Request

@@ -10,7 +10,6 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,8 @@ from PIL import (
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.picture_cost import decoding_bytes
-from edge_runtime.picture_header import PictureFormat, broken, crowded, header_from_bytes
+from edge_runtime.picture_header import PictureFormat, broken, crowded
+from edge_runtime.picture_limits import PictureLimits, check_size, checked_header, too_large
 
 # Readers are called by name, not through Image.open: that would try others by their first bytes,
 # warn about sizes only after opening, and turn phone photos (MPO) into two-frame pictures. The
@@ -59,20 +59,6 @@ EXIF_BYTES = 2**20  # sixteen JPEG segments; numbers in it become objects of thi
 SLOW_DECODER_PIXELS = 2**20
 
 
-@dataclass(frozen=True)
-class PictureLimits:
-    """What a picture may ask for before it is refused unread."""
-
-    max_file_bytes: int = 64 * 2**20
-    max_pixels: int = 25_000_000
-    max_side: int = 16_384
-    max_decoding_bytes: int = 1 << 30  # what decoding may hold for a moment
-
-    def __post_init__(self) -> None:
-        if min(self.max_file_bytes, self.max_pixels, self.max_side, self.max_decoding_bytes) <= 0:
-            raise ValueError("picture limits must be positive")
-
-
 def picture_from_file(path: str | os.PathLike[str], limits: PictureLimits) -> Image.Image:
     """As `picture_from_bytes`. Only regular files are read: pipes and devices never end, or never begin."""
     data = bytes_from_file(path, limits)
@@ -89,21 +75,7 @@ def picture_from_bytes(data: bytes, limits: PictureLimits) -> Image.Image:
     Orientation is applied, 16-bit samples keep their high byte, transparency is dropped (the colour
     below it stays, as in the model's own code).
     """
-    if len(data) > limits.max_file_bytes:
-        raise _too_large(f"{len(data)} bytes, the limit is {limits.max_file_bytes}")
-    if not data:
-        raise EdgeVLError(
-            "EVL-IMAGE-BROKEN", "the picture is empty", "there are no bytes in it", "send it again"
-        )
-    header = header_from_bytes(data)
-    _check_size((header.width, header.height), limits)
-    if header.frames > 1:
-        raise EdgeVLError(
-            "EVL-IMAGE-FRAMES",
-            "the picture is animated or has several pages",
-            f"this {header.format} holds more than one frame",
-            "save the frame you mean as a picture of its own",
-        )
+    header = checked_header(data, limits)
     with _refusals_named(), _STRICTNESS.held():
         return _decoded(READERS[header.format], data, limits)
 
@@ -122,7 +94,7 @@ def _refusals_named() -> Iterator[None]:
             "close other programs or send a smaller picture",
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large("Pillow's own limit on pixels is exceeded") from None
+        raise too_large("Pillow's own limit on pixels is exceeded") from None
     except Exception as error:  # noqa: BLE001 - Pillow's parsers raise whatever the bytes lead them into
         raise broken(_reason(error)) from None
 
@@ -139,12 +111,12 @@ def picture_from_image(picture: Image.Image) -> Image.Image:
 def _decoded(reader: type[ImageFile.ImageFile], data: bytes, limits: PictureLimits) -> Image.Image:
     with reader(io.BytesIO(data)) as opened:
         # our header walk and Pillow's parser may read one file differently: what it will allocate counts
-        _check_size(opened.size, limits)
+        check_size(opened.size, limits)
         _check_mode(opened.mode, is_pnm=reader is PpmImagePlugin.PpmImageFile)
         if any(tile[0] in Image.DECODERS for tile in opened.tile):
             _check_slow(opened.size)
         if (need := decoding_bytes(opened)) > limits.max_decoding_bytes:
-            raise _too_large(
+            raise too_large(
                 f"{opened.width} x {opened.height} pixels of its kind take {need >> 20} MiB to decode,"
                 f" the limit is {limits.max_decoding_bytes >> 20}"
             )
@@ -169,16 +141,6 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return rgb
 
 
-def _check_size(size: tuple[int, int], limits: PictureLimits) -> None:
-    width, height = size
-    if min(size) <= 0:
-        raise broken(f"its header says {width} x {height} pixels")
-    if max(size) > limits.max_side:
-        raise _too_large(f"{width} x {height} pixels, the longest side allowed is {limits.max_side}")
-    if width * height > limits.max_pixels:
-        raise _too_large(f"{width} x {height} pixels, the limit is {limits.max_pixels} in all")
-
-
 def _check_mode(mode: str, is_pnm: bool) -> None:
     is_16_bits = mode in MODES_OF_16_BITS or (mode == "I" and is_pnm)  # elsewhere "I" is 32 bits
     if mode not in MODES_OF_8_BITS and not is_16_bits:
@@ -201,11 +163,7 @@ def _check_exif(opened: ImageFile.ImageFile) -> None:
 
 def _check_slow(size: tuple[int, int]) -> None:
     if size[0] * size[1] > SLOW_DECODER_PIXELS:
-        raise _too_large(f"{size[0]} x {size[1]} pixels in an encoding read at most to {SLOW_DECODER_PIXELS}")
-
-
-def _too_large(why: str) -> EdgeVLError:
-    return EdgeVLError("EVL-IMAGE-BOMB", "the picture is too large", why, "make it smaller and send it again")
+        raise too_large(f"{size[0]} x {size[1]} pixels in an encoding read at most to {SLOW_DECODER_PIXELS}")
 
 
 def _reason(error: Exception) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import EdgeVLError, listed
-from edge_runtime.picture import PictureLimits, bytes_from_file
+from edge_runtime.picture import bytes_from_file
 from edge_runtime.picture_header import header_from_bytes
+from edge_runtime.picture_limits import PictureLimits
 
 # What can be opened, and what cannot and was still meant as a picture: that must not go by in silence.
 ENDINGS = frozenset(

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_bytes, picture_from_file, picture_from_image
+from edge_runtime.picture import picture_from_bytes, picture_from_file, picture_from_image
+from edge_runtime.picture_limits import PictureLimits
 
 ImageSource = str | Path | bytes | Image.Image
 Images = ImageSource | Iterable[ImageSource] | None

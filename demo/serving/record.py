@@ -7,11 +7,9 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_runtime.bench.machine import machine_here, versions_here
+from demo.circumstances import circumstances
 from edge_runtime.publish import staged_file_if_wanted
 from edge_runtime.record import bytes_from_json
 
@@ -49,10 +47,7 @@ def record_of(kind: str, bundle: Path, figures: Figures, command: Sequence[str])
         "kind": kind,
         "bundle": bundle.name,
         **figures,
-        "machine": asdict(machine_here()),
-        "versions": asdict(versions_here()),
-        "command": " ".join(command),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **circumstances(" ".join(command)),
     }
 
 

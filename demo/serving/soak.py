@@ -85,6 +85,7 @@ def told(looks: list[Look], replies: list[tuple[float, Reply]], per_s: float, mi
     )
     statuses = Counter(str(reply.status) for _, reply in replies)
     growth = slope * minutes / 60
+    drift = value_at(late, 0.99) / value_at(early, 0.99) - 1
     return {
         "minutes": minutes,
         "asked_per_s": round(per_s, 2),
@@ -100,7 +101,9 @@ def told(looks: list[Look], replies: list[tuple[float, Reply]], per_s: float, mi
             "first_half": round(value_at(early, 0.99), 3),
             "second_half": round(value_at(late, 0.99), 3),
         },
+        "p99_drift": round(drift, 3),
         "is_met": set(statuses) == {"200"}
+        and drift < DRIFT_BAR
         and growth < GROWTH_BAR_MIB
         and settled[-1].descriptors <= looks[0].descriptors,
     }

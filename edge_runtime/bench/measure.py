@@ -26,7 +26,7 @@ from edge_runtime.bench.traffic import traffic_of
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import one_line
 from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import PromptTokens, check_fits

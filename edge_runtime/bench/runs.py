@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.bench.subject import Subject
 from edge_runtime.bench.timed import TimedBackend
 from edge_runtime.embedding import EmbeddedPrompt
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
 from edge_runtime.prompt import ImageRef, PromptTokens, Turn
 from edge_runtime.sampling import Sampling, rng_from_seed

@@ -12,7 +12,8 @@ from edge_runtime.assistant import Assistant
 from edge_runtime.chat import Chat
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.loading import load
-from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.picture import picture_from_file
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.request import Request
 from edge_vl.verbs.answering import request_from_arguments
 from edge_vl.verbs.folders import refuse_checkpoint

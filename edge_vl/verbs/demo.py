@@ -36,6 +36,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         terminal.line("  edge-vl export CHECKPOINT BUNDLE")
         terminal.line("  edge-vl verify BUNDLE --against CHECKPOINT")
         terminal.line(f'  edge-vl run {kept} --image photo.jpg --prompt "What is in this picture?"')
+        terminal.line(f"  edge-vl serve {kept}")
     return 0 if is_passed else 1
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from edge_runtime.errors import EdgeVLError, listed, one_line
-from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.picture import picture_from_file
 from edge_runtime.picture_folder import contents_of
+from edge_runtime.picture_limits import PictureLimits
 
 
 def pictures_from_folder(folder: Path | None, note: Callable[[str], None]) -> list[Image.Image]:

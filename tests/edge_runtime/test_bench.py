@@ -21,7 +21,8 @@ from edge_runtime.bench.traffic import Traffic, kv_bytes_per_position, weight_by
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import memory_kb
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
-from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture import picture_from_bytes
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.publish import staged_file
 from tests.edge_runtime.bench_samples import GRAPH_S, ROW_S, STEP_S, FakeClock, slow_subject

@@ -24,7 +24,8 @@ from PIL import Image, ImageOps
 
 from edge_runtime import picture_header as header_module
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_bytes, picture_from_file
+from edge_runtime.picture import picture_from_bytes, picture_from_file
+from edge_runtime.picture_limits import PictureLimits
 
 LIMITS = PictureLimits()
 MEMBERS = ["EVL-IMAGE-BROKEN", "EVL-IMAGE-BOMB", "EVL-IMAGE-FORMAT", "EVL-IMAGE-FRAMES", "EVL-IMAGE-FILE"]
@@ -439,7 +440,8 @@ MEASURE = """
 import sys
 from pathlib import Path
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_file
+from edge_runtime.picture import picture_from_file
+from edge_runtime.picture_limits import PictureLimits
 limits = PictureLimits()
 def peak_kib():
     # not getrusage: its peak is inherited from the process that started this one

@@ -12,8 +12,9 @@ from PIL import Image
 
 from edge_runtime.child import child_environment
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture import picture_from_bytes
 from edge_runtime.picture_cost import decoding_bytes
+from edge_runtime.picture_limits import PictureLimits
 
 SIZE = (2000, 1500)
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -34,7 +35,8 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 GROWTH = """
 import io, sys
 from pathlib import Path
-from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture import picture_from_bytes
+from edge_runtime.picture_limits import PictureLimits
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 small, large = (bytes.fromhex(line) for line in sys.stdin.read().split())

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture import picture_from_bytes
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.preprocess import Pixels, canvas_from_picture, pixels_from_picture
 from edge_runtime.spec import PixelSpec, PreprocessSpec
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,11 @@ def wait_at_lock(process: Process) -> None:
     """Until it stands before an engine: it builds it, or waits for whoever does."""
 
     def is_at_lock() -> bool:
-        places = [path.resolve() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
-        return any(place.suffix == ".lock" for place in places)
+        for path in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                if path.readlink().suffix == ".lock":
+                    return True
+        return False
 
     wait_until(is_at_lock, "a lock")
 

@@ -123,7 +123,8 @@ def test_a_signal_at_a_random_moment_of_an_answer_is_one_line(
         assert "Traceback" not in ended.err
         if ended.status > 0:
             stopped += 1
-            assert len(ended.err.splitlines()) == 1, ended.err
+            # Without a word only where it came right behind the last one.
+            assert len(ended.err.splitlines()) == 1 or (ended.err == "" and ended.out.endswith("\n")), ended
     assert stopped > 0
     assert digest_of(bundle) == before
     assert_nothing_else(tmp_path)

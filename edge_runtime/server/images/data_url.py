@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.picture_limits import check_length
 from edge_runtime.server.images.form import DATA_FORM, unusable
-from edge_runtime.server.images.header import check_length
 
 HEAD_CHARACTERS = 256  # up to the comma; honest ones have about thirty
 CHUNK_CHARACTERS = 2**18  # of four: decoded one after another, so that other threads get their turn

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import h11
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.server.images.header import check_length
+from edge_runtime.picture_limits import check_length
 from edge_runtime.server.images.remote_url import RemoteUrl
 
 HEAD_BYTES = 16 * 1024

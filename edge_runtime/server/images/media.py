@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.picture_limits import check_length
 from edge_runtime.server.images.form import unusable
-from edge_runtime.server.images.header import check_length
 
 FORM = "file:///folder/name.jpg"
 URL = re.compile(r"file:///([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9a-f]{2}){1,4096}", re.IGNORECASE)

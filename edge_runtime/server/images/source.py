@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.picture_header import PictureHeader
+from edge_runtime.picture_limits import PictureLimits, checked_header
 from edge_runtime.server.images.data_url import file_from_data_url
 from edge_runtime.server.images.form import DATA_FORM, unusable
-from edge_runtime.server.images.header import HeaderLimits, checked_header
 from edge_runtime.server.images.media import MediaFolder
 from edge_runtime.server.images.remote import Network, RemotePictures, checked_hosts
 
@@ -53,8 +53,8 @@ class ImageRules:
             )
 
     @property
-    def header_limits(self) -> HeaderLimits:
-        return HeaderLimits(self.most_bytes, self.most_pixels, self.most_side)
+    def header_limits(self) -> PictureLimits:
+        return PictureLimits(self.most_bytes, self.most_pixels, self.most_side)
 
 
 class ImageSource:

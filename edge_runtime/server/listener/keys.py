@@ -1,4 +1,4 @@
-"""API keys: held as digests, compared in constant time, replaced without a restart."""
+"""API keys: held as digests, compared in constant time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ class Keys:
     A line that starts with # is a remark. Without scopes a key may infer and read metrics; admin may everything."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = path
         self._holders = holders_from(lines_of_key_file(path))
 
     def __repr__(self) -> str:
@@ -51,14 +50,6 @@ class Keys:
 
     def __len__(self) -> int:
         return len(self._holders)
-
-    def reload(self) -> None:
-        """Reads the file again. Where it is bad the old keys stay in force and the error is raised, to be told."""
-        try:
-            self._holders = holders_from(lines_of_key_file(self._path))
-        except EdgeVLError as fault:
-            what = f"the keys were not read again, the {len(self)} old ones stay in force: {fault.what}"
-            raise EdgeVLError(fault.code, what, fault.why, fault.fix) from fault
 
     def holder_of(self, authorization: str | None) -> Holder | None:
         """`authorization` is the header's value, `Bearer KEY`. Every key is compared, whichever is right."""

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from threading import Thread
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.server.letters import body_of_error, letter_of_fault, prompt_of, question_of_letter
 from edge_runtime.server.orders import Orders
 from edge_runtime.server.wire import Message, received_here

@@ -16,8 +16,9 @@ from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.loop.loop import Loop
 from edge_runtime.loop.ticket import Event as LoopEvent
 from edge_runtime.loop.ticket import Question, Ticket
-from edge_runtime.picture import PictureLimits, picture_from_bytes
+from edge_runtime.picture import picture_from_bytes
 from edge_runtime.picture_header import header_from_bytes
+from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.preprocess import canvas_from_picture
 from edge_runtime.prompt import check_fits
 from edge_runtime.server.asked import Asked

@@ -244,17 +244,21 @@ async def models(server: Served, key: str) -> int:
     return (await server.get("/v1/models", Authorization=f"Bearer {key}"))[0]
 
 
-def test_hung_up_it_reads_keys_and_settings_again(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text(KEY)
-    keys.chmod(0o600)
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A file with KEY in it."""
+    path = tmp_path / "keys"
+    path.write_text(KEY)
+    path.chmod(0o600)
+    return path
 
+
+def test_hung_up_it_reads_keys_and_settings_again(keys: Path) -> None:
     async def test() -> None:
         async with served(OwnFakeEngine(), api_key_file=keys) as server:
             await server.ready()
             assert [await models(server, KEY), await models(server, OTHER_KEY)] == [200, 401]
             keys.write_text(OTHER_KEY)
-            assert isinstance(server.settings, object)
             send(signal.SIGHUP)
             await server.until_noted("the settings were read again")
             assert [await models(server, KEY), await models(server, OTHER_KEY)] == [401, 200]
@@ -275,11 +279,7 @@ def test_what_needs_a_new_start_is_named() -> None:
     run(test)
 
 
-def test_bad_settings_leave_the_old_ones_in_force(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text(KEY)
-    keys.chmod(0o600)
-
+def test_bad_settings_leave_the_old_ones_in_force(keys: Path) -> None:
     async def test() -> None:
         async with served(OwnFakeEngine(), api_key_file=keys) as server:
             await server.ready()
@@ -313,11 +313,7 @@ def test_a_machine_that_refuses_to_read_leaves_the_old_settings_in_force(
     run(test)
 
 
-def test_keys_that_are_needed_cannot_be_taken_away_while_it_runs(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text(KEY)
-    keys.chmod(0o600)
-
+def test_keys_that_are_needed_cannot_be_taken_away_while_it_runs(keys: Path) -> None:
     async def test() -> None:
         async with served(OwnFakeEngine(), host="0.0.0.0", api_key_file=keys) as server:
             await server.ready()

@@ -10,13 +10,12 @@ import time
 import pytest
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import PictureLimits, picture_from_bytes
-from edge_runtime.server.images.header import HeaderLimits, checked_header
+from edge_runtime.picture import picture_from_bytes
+from edge_runtime.picture_limits import PictureLimits, checked_header
 from edge_runtime.server.images.source import ImageRules, ImageSource
 from tests.edge_runtime.server.images.bombs import DECODED, HUGE, ODD_PICTURES, REFUSED, TOILSOME
 
 LIMITS = PictureLimits()
-SAME_LIMITS = HeaderLimits(LIMITS.max_file_bytes, LIMITS.max_pixels, LIMITS.max_side)
 
 
 def file_of(url: str) -> bytes:
@@ -50,7 +49,7 @@ def test_what_is_refused_unread_is_refused_in_the_decoders_own_words(name: str) 
     with pytest.raises(EdgeVLError) as decoder:
         picture_from_bytes(data, LIMITS)
     with pytest.raises(EdgeVLError) as front:
-        checked_header(data, SAME_LIMITS)
+        checked_header(data, LIMITS)
     assert (front.value.code, str(front.value)) == (decoder.value.code, str(decoder.value))
 
 
@@ -61,7 +60,7 @@ def test_limits_refuse_in_the_decoders_own_words(limit: str) -> None:
     with pytest.raises(EdgeVLError) as decoder:
         picture_from_bytes(data, PictureLimits(bounds["bytes"], bounds["pixels"], bounds["side"]))
     with pytest.raises(EdgeVLError) as front:
-        checked_header(data, HeaderLimits(bounds["bytes"], bounds["pixels"], bounds["side"]))
+        checked_header(data, PictureLimits(bounds["bytes"], bounds["pixels"], bounds["side"]))
     assert str(front.value) == str(decoder.value)
 
 
@@ -70,5 +69,5 @@ def test_a_file_that_is_slow_to_read_costs_the_front_end_little(name: str) -> No
     data = TOILSOME[name]()
     start = time.process_time()
     with contextlib.suppress(EdgeVLError):  # some are slow only to decode
-        checked_header(data, SAME_LIMITS)
+        checked_header(data, LIMITS)
     assert time.process_time() - start < 2.5

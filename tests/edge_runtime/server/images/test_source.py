@@ -193,7 +193,7 @@ def test_a_fetched_file_is_held_to_the_same_limits(certificate: Certificate) -> 
 
 
 def test_the_limits_are_those_the_engine_has() -> None:
-    from edge_runtime.picture import PictureLimits
+    from edge_runtime.picture_limits import PictureLimits
 
     rules, limits = ImageRules(), PictureLimits()
     assert (rules.most_pixels, rules.most_side) == (limits.max_pixels, limits.max_side)

@@ -180,24 +180,6 @@ def test_another_users_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         Keys(path)
 
 
-def test_keys_are_replaced_without_a_restart(tmp_path: Path) -> None:
-    held = Keys(written(tmp_path, FIRST))
-    written(tmp_path, SECOND)
-    held.reload()
-    assert held.scopes_of(f"Bearer {SECOND}")
-    assert not held.scopes_of(f"Bearer {FIRST}")
-
-
-def test_a_bad_file_leaves_the_old_keys_in_force_and_says_so(tmp_path: Path) -> None:
-    held = Keys(written(tmp_path, FIRST))
-    written(tmp_path, SECOND, "bad")
-    with pytest.raises(EdgeVLError, match="old ones stay in force") as told:
-        held.reload()
-    assert told.value.code == "EVL-KEY-LINE"
-    assert held.scopes_of(f"Bearer {FIRST}")
-    assert not held.scopes_of(f"Bearer {SECOND}")
-
-
 @pytest.mark.skipif(
     not Path("/proc/self/mem").exists(), reason="it takes a file that opens and does not read"
 )
