@@ -18,7 +18,7 @@ from edge_runtime.server.http.metrics import Compat
 from edge_runtime.server.images.source import ImageRules, ImageSource
 from edge_runtime.server.keeper import WORKER, Keeper, KeeperRules
 from edge_runtime.server.kiosk import Kiosk
-from edge_runtime.server.listener.crowd import Crowd
+from edge_runtime.server.listener.crowd import FULL, Crowd
 from edge_runtime.server.listener.guarded import guarded
 from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.listening import config_of
@@ -32,7 +32,6 @@ from edge_runtime.server.settings import Settings
 LOGGER = logging.getLogger(__name__)
 USUAL_CONTEXT = 4096  # the engine knows better, once it is open; the queue in front of it is its own
 QUESTIONS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
-FULL = "EVL-ADMISSION-FULL"
 HELD_BODIES = 16  # of full size, at once
 
 
@@ -43,6 +42,8 @@ class WholeFront:
         self._engine, self._meter = engine, meter
         running = settings.slots * (settings.max_context or USUAL_CONTEXT)
         self._admission = Admission(settings.slots, settings.waiting, settings.waiting_tokens + running)
+        self._crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s, self._may_ask)
+        self._keys: Keys | None = None
         self._room = room_for(settings.connections)
         if self._room < settings.connections:
             words = "the system's limit of open files leaves room for %d connections, not %d"
@@ -59,20 +60,23 @@ class WholeFront:
             kiosk=kiosk_of(settings),
             stuck_after_s=settings.hang_timeout_s / 2,
         )
-        keys = None if settings.api_key_file is None else Keys(settings.api_key_file)
-        crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s)
-        inner = guarded(make_app(parts), self._rules(settings), keys, self._rejected, crowd=crowd)
+        self._keys = keys = None if settings.api_key_file is None else Keys(settings.api_key_file)
+        inner = guarded(make_app(parts), self._rules(settings), keys, self._rejected, crowd=self._crowd)
         return Logged(inner, LOGGER)
 
     def config(self, app: ASGIApp, settings: Settings) -> Config:
-        return config_of(app, self._rules(settings), self._refused)
+        return config_of(app, self._rules(settings), self._refused, self._crowd)
+
+    def _may_ask(self, authorization: bytes | None) -> bool:
+        given = None if authorization is None else authorization.decode("latin-1")
+        return self._keys is None or "infer" in self._keys.scopes_of(given)
 
     def _rejected(self, code: str) -> None:
         self._meter.rejected("queue_full" if code == FULL else code)
 
     def _refused(self, code: str) -> None:
         """At the connection, where no request is there to be logged."""
-        self._meter.rejected(code)
+        self._rejected(code)
         log(LOGGER, logging.WARNING, "refused", code=code)
 
     def _rules(self, settings: Settings) -> GuardRules:

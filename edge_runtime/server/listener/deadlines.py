@@ -14,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from edge_runtime.server.listener.crowd import FULL, Crowd
 from edge_runtime.server.listener.door import Door
 from edge_runtime.server.listener.outlet import Outlet
 from edge_runtime.server.listener.refusal import Refusal
@@ -54,6 +55,7 @@ class Terms:
     rules: GuardRules
     door: Door
     on_rejected: Callable[[str], None]
+    crowd: Crowd | None = None
 
     def seconds_for(self, stage: Stage) -> float | None:
         """The app has its own deadlines."""
@@ -99,9 +101,14 @@ class DeadlineProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_turned_away:
-            super().data_received(data)
-            self._watch()
+        if self._is_turned_away:
+            return
+        crowd = self.terms.crowd
+        if crowd is not None and self._stage is Stage.REQUEST and (answer := crowd.turned_away(data)):
+            self._turn_away_with(answer, FULL, can_linger=True)
+            return
+        super().data_received(data)
+        self._watch()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -157,8 +164,11 @@ class DeadlineProtocol(H11Protocol):
             self.transport.close()
 
     def _turn_away(self, refusal: Refusal, can_linger: bool = True) -> None:
+        self._turn_away_with(refusal.as_sent(), refusal.code, can_linger)
+
+    def _turn_away_with(self, answer: bytes, code: str, can_linger: bool) -> None:
         """The app, if it was asked already, sees that the client is gone."""
-        self.terms.on_rejected(refusal.code)
+        self.terms.on_rejected(code)
         self._is_turned_away = True
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
@@ -167,7 +177,7 @@ class DeadlineProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False  # it would still be asked for its body
             self.cycle.message_event.set()
-        self.transport.write(refusal.as_sent)
+        self.transport.write(answer)
         if can_linger and self.transport.can_write_eof():
             # Closed with something unread, a connection breaks before the client reads why.
             self.flow.resume_reading()
@@ -180,11 +190,13 @@ class DeadlineProtocol(H11Protocol):
         self.terms.on_rejected(STALLED)
 
 
-def protocol_class(rules: GuardRules, on_rejected: Callable[[str], None]) -> type[DeadlineProtocol]:
+def protocol_class(
+    rules: GuardRules, on_rejected: Callable[[str], None], crowd: Crowd | None = None
+) -> type[DeadlineProtocol]:
     """For one listener; another one has its own places. `on_rejected` is told the code of every refusal."""
     door = Door(rules.max_connections, rules.max_per_address)
 
     class ListenerProtocol(DeadlineProtocol):
-        terms = Terms(rules, door, on_rejected)
+        terms = Terms(rules, door, on_rejected, crowd)
 
     return ListenerProtocol

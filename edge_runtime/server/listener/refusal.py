@@ -43,11 +43,10 @@ class Refusal:
         length = str(len(self.body)).encode()
         return ((b"content-type", b"application/json"), (b"content-length", length), *self.headers)
 
-    @property
-    def as_sent(self) -> bytes:
+    def as_sent(self, request_id: bytes | None = None) -> bytes:
         """A whole response, for where there is no app to send it, and the connection ends with it."""
         reason = HTTPStatus(self.status).phrase
-        ending = ((b"x-request-id", uuid4().hex.encode()), (b"connection", b"close"))
+        ending = ((b"x-request-id", request_id or uuid4().hex.encode()), (b"connection", b"close"))
         lines = [name + b": " + value for name, value in self.all_headers + SAFE_HEADERS + ending]
         return b"\r\n".join([f"HTTP/1.1 {self.status} {reason}".encode(), *lines, b"", self.body])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from queue import SimpleQueue
 from threading import Thread
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.server.letters import letter_of_fault
 from edge_runtime.server.wire import Message, packed
+
+MOST_AT_ONCE = 64
 
 
 class Post:
@@ -29,15 +32,23 @@ class Post:
         self._thread.join()
 
     def _carry(self) -> None:
-        is_heard = True
-        while (message := self._waiting.get()) is not None:
+        is_heard, is_open = True, True
+        while is_open:
+            messages = self._bundle()
+            is_open = messages[-1] is not None
             if is_heard:
-                is_heard = self._is_carried(message)
+                is_heard = self._is_carried([each for each in messages if each is not None])
 
-    def _is_carried(self, message: Message) -> bool:
+    def _bundle(self) -> list[Message | None]:
+        """All that wait, the tokens of one step for example: the front end is woken once for them. None is the last one."""
+        messages = [self._waiting.get()]
+        while messages[-1] is not None and len(messages) < MOST_AT_ONCE and not self._waiting.empty():
+            messages.append(self._waiting.get())  # nobody else takes any
+        return messages
+
+    def _is_carried(self, messages: Sequence[Message]) -> bool:
         try:
-            for part in parts_of(message):
-                self._link.sendall(part)
+            self._link.sendall(b"".join(part for each in messages for part in parts_of(each)))
         except ConnectionError:
             return False
         return True

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from edge_runtime.server.listener.crowd import Crowd, only_with_room
+from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.refusal import Refuser
+from edge_runtime.server.listener.rules import GuardRules
+from tests.edge_runtime.server.listener.wire import connected, listening, status_of
 
 PATH = "/v1/chat/completions"
+KEY = "k" * 43
+BODY = b'{"model": "m"}'
+
+
+def anybody(authorization: bytes | None) -> bool:
+    return True
 
 
 class Ended:
@@ -21,7 +34,7 @@ class Ended:
         self.counted: list[str] = []
         self.reads = 0
         app = only_with_room(
-            self._app, Crowd(frozenset({PATH}), lambda: wait_s), Refuser(self.counted.append, 0.1)
+            self._app, Crowd(frozenset({PATH}), lambda: wait_s, anybody), Refuser(self.counted.append, 0.1)
         )
         scope: Scope = {
             "type": "http",
@@ -62,3 +75,123 @@ def test_where_there_is_none_it_is_told_when_to_come_back() -> None:
 def test_nothing_but_questions_is_turned_away() -> None:
     assert Ended(1.3, path="/tokenize").status == 200
     assert Ended(1.3, method="GET").status == 200
+
+
+def head(*fields: str, start: str = f"POST {PATH} HTTP/1.1") -> bytes:
+    lines = [start, "Host: localhost", f"Content-Length: {len(BODY)}", *fields]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def ok(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@dataclass
+class Heard:
+    """One connection's answer, whether it was given before anything was parsed, and what was counted."""
+
+    answer: bytes
+    is_at_once: bool
+    counted: list[str]
+
+
+def heard(*pieces: bytes, keys: Keys | None = None, wait_s: float | None = 1.3) -> Heard:
+    at_once = list[bytes]()
+
+    class Watched(Crowd):
+        def turned_away(self, data: bytes) -> bytes | None:
+            answer = super().turned_away(data)
+            at_once.extend([] if answer is None else [answer])
+            return answer
+
+    def may_ask(authorization: bytes | None) -> bool:
+        given = None if authorization is None else authorization.decode()
+        return keys is None or "infer" in keys.scopes_of(given)
+
+    async def talk() -> Heard:
+        crowd = Watched(frozenset({PATH}), lambda: wait_s, may_ask)
+        rules = GuardRules(linger_s=0.2, idle_s=0.2, cors_origins=("https://own.example",))
+        async with listening(ok, rules, keys=keys, crowd=crowd) as server, connected(server.port) as client:
+            for piece in pieces:
+                await client.send(piece)
+                await asyncio.sleep(0.02)
+            return Heard(await client.rest(), bool(at_once), server.rejections.codes)
+
+    return asyncio.run(talk())
+
+
+def parts_of(answer: bytes) -> tuple[int, dict[str, str], object]:
+    """Without what is another each time, and what is for caches: they keep none of it."""
+    start, _, body = answer.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(": ", 1) for line in start.decode().split("\r\n")[1:])
+    for name in ("date", "vary"):
+        fields.pop(name, None)
+    assert re.fullmatch("[A-Za-z0-9_-]{1,64}", fields["x-request-id"])
+    return status_of(answer), {**fields, "x-request-id": ""}, json.loads(body)
+
+
+def test_a_question_in_one_piece_is_answered_before_it_is_parsed_as_it_would_be_after() -> None:
+    at_once, parsed = heard(head() + BODY), heard(head()[:9], head()[9:] + BODY)
+    assert (at_once.is_at_once, parsed.is_at_once) == (True, False)
+    assert parts_of(at_once.answer) == parts_of(parsed.answer)
+    assert parts_of(at_once.answer)[1]["retry-after-ms"] == "1300"
+    assert at_once.counted == parsed.counted == ["EVL-ADMISSION-FULL"]
+
+
+def test_with_room_nothing_is_answered_before_it_is_parsed() -> None:
+    found = heard(head() + BODY, wait_s=None)
+    assert (status_of(found.answer), found.is_at_once) == (200, False)
+
+
+def test_its_own_name_is_kept_and_a_wild_one_is_not() -> None:
+    assert b"x-request-id: mine-7\r\n" in heard(head("X-Request-ID: mine-7") + BODY).answer
+    wild = heard(head("x-request-id: <b>") + BODY)
+    assert wild.is_at_once
+    assert b"<b>" not in wild.answer
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Origin: https://own.example",),
+        ("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",),
+        ("Authorization: Bearer a", "Authorization: Bearer b"),
+    ],
+)
+def test_what_takes_more_looking_at_is_parsed(fields: tuple[str, ...]) -> None:
+    found = heard(head(*fields) + BODY)
+    assert (status_of(found.answer), found.is_at_once) == (429, False)
+
+
+@pytest.mark.parametrize(
+    "start", ["POST /tokenize HTTP/1.1", f"GET {PATH} HTTP/1.1", f"POST {PATH}/x HTTP/1.1"]
+)
+def test_what_is_no_question_is_parsed(start: str) -> None:
+    found = heard(head(start=start) + BODY)
+    assert (status_of(found.answer), found.is_at_once) == (200, False)
+
+
+def test_a_stranger_does_not_learn_whether_there_is_room(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY} mine infer\n{KEY[:-1]}m watch metrics\n")
+    file.chmod(0o600)
+    keys = Keys(file)
+
+    def told(*fields: str) -> tuple[int, bool]:
+        found = heard(head(*fields) + BODY, keys=keys)
+        return status_of(found.answer), found.is_at_once
+
+    assert told() == (401, False)
+    assert told("Authorization: Bearer wrong") == (401, False)
+    assert told(f"Authorization: Bearer {KEY[:-1]}m") == (403, False)
+    assert told(f"Authorization: Bearer {KEY}") == (429, True)
+
+
+def test_a_second_question_on_a_connection_is_turned_away_too() -> None:
+    """It was answered once, by an app that had room."""
+    first = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    found = heard(first, head() + BODY)
+    assert found.answer.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 429 " in found.answer
+    assert found.counted == ["EVL-ADMISSION-FULL"]

@@ -13,7 +13,9 @@ from typing import Any
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from edge_runtime.server.listener.crowd import Crowd
 from edge_runtime.server.listener.guarded import guarded
+from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.listening import config_of
 from edge_runtime.server.listener.rules import GuardRules
 from tests.edge_runtime.server.listener.asking import Rejections
@@ -31,10 +33,17 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, rules: GuardRules, has_guards: bool = True) -> AsyncIterator[Listener]:
+async def listening(
+    app: ASGIApp,
+    rules: GuardRules,
+    has_guards: bool = True,
+    keys: Keys | None = None,
+    crowd: Crowd | None = None,
+) -> AsyncIterator[Listener]:
     """Closes everything that is still open when it ends."""
     rejections = Rejections()
-    config = config_of(guarded(app, rules, None, rejections) if has_guards else app, rules, rejections)
+    inner = guarded(app, rules, keys, rejections, crowd=crowd) if has_guards else app
+    config = config_of(inner, rules, rejections, crowd)
     config.load()
     state = ServerState()
 
