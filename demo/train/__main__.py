@@ -14,6 +14,7 @@ import torch
 from demo.command import Parser, Stop, Stopped, status_told
 from demo.train.loop import SAVE_SECONDS
 from demo.train.recipe import LANGUAGE, RECIPES, Recipe, shortened
+from demo.train.start import Start
 from demo.train.training import Trainer
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress_line import ProgressLine
@@ -25,6 +26,13 @@ def parser_of_command() -> Parser:
     parser.add_argument("--recipe", choices=list(RECIPES), default="hybrid")
     parser.add_argument(
         "--stage", action="append", help="only this one (may be said again); its inputs must be there"
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="with one --stage: it begins with these weights, and what was trained before need not be there",
     )
     parser.add_argument("--language", type=float, default=LANGUAGE, help="final share of language in stage 2")
     parser.add_argument("--threads", type=int, default=1, help="other numbers give other roundings")
@@ -48,6 +56,11 @@ def recipe_from_arguments(arguments: argparse.Namespace) -> Recipe:
         if stage not in recipe.stages:
             why = f"{recipe.name} has {', '.join(recipe.stages)}"
             raise EdgeVLError("EVL-USAGE", f"there is no stage {stage!r}", why, "name one of these")
+    if arguments.start is not None and len(arguments.stage or ()) != 1:
+        why = "a checkpoint is where one stage begins"
+        raise EdgeVLError(
+            "EVL-USAGE", "--from needs one --stage", why, "name the stage, --stage places for example"
+        )
     recipe = replace(recipe, language=arguments.language)
     return shortened(recipe, arguments.steps, arguments.batch) if arguments.steps else recipe
 
@@ -55,7 +68,7 @@ def recipe_from_arguments(arguments: argparse.Namespace) -> Recipe:
 def train(arguments: argparse.Namespace, trainer: Trainer) -> None:
     for stage in arguments.stage or trainer.recipe.stages:
         trainer.run(stage)
-    if not arguments.stage:
+    if trainer.recipe.stages[-1] in (arguments.stage or trainer.recipe.stages):
         trainer.finish()
 
 
@@ -75,7 +88,8 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
         recipe = recipe_from_arguments(arguments)
         torch.set_num_threads(arguments.threads)
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        train(arguments, Trainer(recipe, arguments.folder, watched, tell, arguments.save_seconds))
+        start = None if arguments.start is None else Start(arguments.start)
+        train(arguments, Trainer(recipe, arguments.folder, watched, tell, arguments.save_seconds, start))
     except EdgeVLError as error:
         progress.clear()
         return status_told(error)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demo.data.scene import Question, Scene
+from demo.data.scene import Mark, Question, Scene
 from demo.train.conversation import Conversation
 from edge_runtime.preprocess import Pixels, pixels_from_picture
 from edge_runtime.spec import PreprocessSpec
@@ -43,6 +43,7 @@ class Batch:
     low: Tensor | None  # (P, 3, s, s): the pictures of the conversations that have one, in order
     high: Tensor | None
     answers: tuple[Answer, ...]
+    marks: tuple[tuple[Mark, ...], ...] = ()  # of each picture
 
 
 def batch_from(conversations: Sequence[Conversation], pictures: Sequence[Pixels], has_high: bool) -> Batch:

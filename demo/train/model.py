@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from demo.data.split import rng_from_name
 from demo.train.aim import aim_heads
 from demo.train.batch import Batch
+from demo.train.positions import waves
 from demo.train.spelling import Training
 from edge_runtime.spec import ModelSpec, Role
 from export.layouts.parameters import parameters_from_spec
@@ -19,6 +20,7 @@ from export.modules.role import module_from_role
 from export.modules.sam import SamTower
 
 ALPHA = 0.1  # of SAM's side path at the start; the papers start at 0, where it learns nothing at first
+PLACED = 0.5  # height of the waves beside patches with a spread of 1.6
 TABLE = 0.02  # spread of embeddings and positions
 
 
@@ -38,6 +40,12 @@ class Learner(nn.Module):
                 draw(found[name], name, parameters[name].is_linear, generator)
         if spec.high is not None:
             aim_heads(sam_tower_of(self.roles["vision_high"]))
+
+    def place(self) -> None:
+        """Lets the low tower tell its tokens' places from each other at once; a table that begins as noise stays noise."""
+        table = self.roles["vision_low"].get_parameter("position")
+        with torch.no_grad():
+            table.add_(waves(self.spec.low.grid, self.spec.low.width), alpha=PLACED)
 
     def learn(self, roles: Iterable[Role]) -> list[nn.Parameter]:
         """Lets exactly these roles learn, and gives their parameters."""

@@ -54,6 +54,7 @@ PLANS = (
     Plan("stage3", 6000, 6, 1e-3, 250),
     Plan("scenes", 7000, 6, 1e-3, 250),
     Plan("again", 6000, 6, 1e-3, 250),
+    Plan("places", 4500, 6, 1e-3, 250),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),
@@ -61,6 +62,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "stage3": ("siglip", "sam", "text", "stage1", "stage2"),
     "scenes": ("siglip", "sam", "text", "stage1", "stage2", "stage3"),
     "again": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes"),
+    "places": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes", "again"),
 }
 LEARNS: dict[str, tuple[Role, ...]] = {
     "siglip": ("vision_low",),
@@ -71,6 +73,7 @@ LEARNS: dict[str, tuple[Role, ...]] = {
     "stage3": ("vision_low", "adaptor", "embed", "decoder"),
     "scenes": ("vision_low", "adaptor", "embed", "decoder"),
     "again": ("vision_low", "adaptor", "embed", "decoder"),
+    "places": ("vision_low", "adaptor", "embed", "decoder"),
 }
 HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(

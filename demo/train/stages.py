@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
 from demo.data.lessons import USUAL, Lessons, lesson_scene
+from demo.data.scene import Mark
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
 from demo.train.loop import Figures
 from demo.train.model import Learner, answer_loss
 from demo.train.reading import Score, share_of_tokens_right, share_right
+from demo.train.whereabouts import Whereabouts
 from edge_runtime.preprocess import Pixels
 from edge_runtime.spec import Role
 
@@ -39,9 +41,15 @@ class StageTask:
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
         self.learns, self.diet = learns, diet
         self.learnt = learner.learn(learns)
+        self.whereabouts: Whereabouts | None = None
+        if diet.is_placed:
+            torch.manual_seed(seed)
+            self.whereabouts = Whereabouts(learner.spec.decoder.width, learner.roles["decoder"])
+            self.learnt += self.whereabouts.parameters()
 
     def modules(self) -> Mapping[str, nn.Module]:
-        return {role: self.learner.roles[role] for role in self.learns}
+        modules: dict[str, nn.Module] = {role: self.learner.roles[role] for role in self.learns}
+        return modules if self.whereabouts is None else {**modules, "whereabouts": self.whereabouts}
 
     def parameters(self) -> Sequence[nn.Parameter]:
         return self.learnt
@@ -49,25 +57,33 @@ class StageTask:
     def loss(self, step: int) -> tuple[Tensor, Figures]:
         share, reading = self.diet.language.at(step), self.diet.reading.at(step)
         batch = self.drawn("train", step, self.batch, share, reading, self.diet.describing, self.diet.lessons)
-        logits = self.logits(batch)
+        seen = self.seen(batch)
+        logits = self.logits(batch, seen)
         loss = answer_loss(logits, batch.targets, batch.weights)
-        return loss, {"answers": share_right(logits, batch), "language": share}
+        figures = {"answers": share_right(logits, batch), "language": share}
+        if self.whereabouts is not None and seen is not None:
+            cells, figures["cells"] = self.whereabouts.cells(seen)
+            boxes, figures["digits"] = self.whereabouts.boxes(batch.is_image, batch.marks)
+            loss = loss + cells + boxes
+        return loss, figures
 
     @torch.no_grad()
     def check(self) -> Figures:
         score = Score()
         for step in range(CHECKED // 20):
             batch = self.drawn("validation", step, 20, 0.0, 0.0, 0.0)
-            score.add(self.logits(batch), batch)
+            score.add(self.logits(batch, self.seen(batch)), batch)
         return score.figures() | {"print": self.read(Lessons(1.0)), "shapes": self.read(Lessons(0.0))}
 
     def read(self, lessons: Lessons) -> float:
         """The share of a page's words that are right."""
         pages = self.drawn("validation", CHECKED, 20, 0.0, 1.0, 0.0, lessons)
-        return share_of_tokens_right(self.logits(pages), pages)
+        return share_of_tokens_right(self.logits(pages, self.seen(pages)), pages)
 
-    def logits(self, batch: Batch) -> Tensor:
-        seen = None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
+    def seen(self, batch: Batch) -> Tensor | None:
+        return None if batch.low is None else self.learner.rows_from_pixels(batch.low, batch.high)
+
+    def logits(self, batch: Batch, seen: Tensor | None) -> Tensor:
         return self.learner.logits(self.learner.embeds(batch.ids, batch.is_image, seen), batch)
 
     def drawn(
@@ -82,7 +98,7 @@ class StageTask:
     ) -> Batch:
         rng = rng_from_name(self.seed, self.name, split, step)
         conversations: list[Conversation] = []
-        pictures: list[Pixels] = []
+        pictures, marks = list[Pixels](), list[tuple[Mark, ...]]()
         spec = self.learner.spec
         is_training = split == "train"
         first = step * count + (self.diet.first if is_training else 0)
@@ -101,7 +117,9 @@ class StageTask:
                 is_describing = bool(rng.random() < describing)
                 conversations.append(self.writer.about_picture(scene, rng, self.diet.most, is_describing))
                 pictures.append(pixels_of(scene, spec.preprocess))
-        return batch_from(conversations, pictures, spec.high is not None)
+                marks.append(scene.marks)
+        batch = batch_from(conversations, pictures, spec.high is not None)
+        return replace(batch, marks=tuple(marks))
 
 
 class Mixture:
@@ -149,4 +167,5 @@ class Diet:
     lessons: Lessons = USUAL
     makers: tuple[str, ...] = SHARES
     most: int = MOST_QUESTIONS
+    is_placed: bool = False  # the picture's own tokens are asked where they are
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it

@@ -20,6 +20,7 @@ from demo.train.model import Learner
 from demo.train.plot import plot_log
 from demo.train.recipe import APART, LEARNS, STAGE3_LANGUAGE, Recipe
 from demo.train.stages import SHAPES_MOSTLY, Diet, Mixture, StageTask
+from demo.train.start import Start
 from demo.train.state import State, load_state, locked
 from demo.train.towers import SamTask, SiglipTask, TextTask
 from demo.trained_checkpoint import write_trained_checkpoint
@@ -43,11 +44,13 @@ SOURCES = (
     ),
 )
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
+PLACED_STAGE = "places"
 SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
 
 
 class Trainer:
-    """One recipe in one folder; stages whose state is finished are not done again."""
+    """One recipe in one folder; stages whose state is finished are not done again. With a `start` a stage begins with its weights, and
+    not with those of the stages before."""
 
     def __init__(
         self,
@@ -56,11 +59,15 @@ class Trainer:
         progress: Progress,
         tell: Callable[[str], None],
         save_seconds: float = SAVE_SECONDS,
+        start: Start | None = None,
     ) -> None:
-        self.save_seconds = save_seconds
+        self.save_seconds, self.start = save_seconds, start
         self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
         self.tokenizer = tokenizer_in(folder, recipe)
         self.made_of = sources_digest((folder / TOKENIZER).read_bytes())
+        if start is not None:
+            start.check_words((folder / TOKENIZER).read_text(encoding="utf-8"))
+            self.made_of += f"/{start.digest}"
         spec = recipe.spec
         self.writer = Writer(PromptFormat(self.tokenizer, spec.prompt, spec.image_tokens))
 
@@ -104,9 +111,14 @@ class Trainer:
         # Towers and language are always taught as parts of the hybrid: on its pixels, from its first weights.
         spec = self.recipe.whole if stage in APART else self.recipe.spec
         learner = Learner(spec, self.recipe.seed)
-        for need in self.recipe.needs.get(stage, ()):
+        if self.start is not None:
+            for role, tensors in self.start.weights(spec).items():
+                learner.take(role, tensors)
+        for need in self.recipe.needs.get(stage, ()) if self.start is None else ():
             for role, tensors in self.learnt(need).items():
                 learner.take(role, tensors)
+        if stage == PLACED_STAGE:
+            learner.place()
         return learner
 
     def finished(self) -> Learner:
@@ -163,6 +175,16 @@ class Trainer:
                 makers=SHAPES_MOSTLY,
                 most=16,
                 first=2_000_000,
+            ),
+            # And once more, while the picture's tokens are asked where they are.
+            "places": Diet(
+                Mixture(STAGE3_LANGUAGE, 0),
+                Mixture(0.3, 0),
+                lessons=Lessons(print_share=0.1, drill_share=0.4, located_share=0.45, most_rows=7),
+                makers=SHAPES_MOSTLY,
+                most=16,
+                is_placed=True,
+                first=3_000_000,
             ),
         }
         return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diets[stage])

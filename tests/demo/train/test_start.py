@@ -1,0 +1,97 @@
+"""A stage may begin with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from demo.command import Stop
+from demo.sizes import DEMO_HYBRID
+from demo.train.__main__ import exit_status
+from demo.train.model import Learner
+from demo.train.start import Start
+from demo.train.training import TOKENIZER, Trainer
+from demo.trained_checkpoint import write_trained_checkpoint
+from demo.walkthrough import CHECKPOINT
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.progress_line import ProgressLine
+from tests.demo.train.small import SPEC, small_recipe
+
+
+def checkpoint_in(folder: Path, tokenizer: str) -> Path:
+    learner = Learner(SPEC, 11)
+    out = folder / "start"
+    write_trained_checkpoint(SPEC, {role: learner.state_of(role) for role in SPEC.roles}, tokenizer, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def words() -> str:
+    """Those of the shipped model: this recipe made them, and they are made again for every folder that has none."""
+    return (CHECKPOINT / TOKENIZER).read_text(encoding="utf-8")
+
+
+def trainer_from(start: Path, folder: Path, words: str) -> Trainer:
+    (folder / TOKENIZER).write_text(words, encoding="utf-8")
+    return Trainer(small_recipe(2), folder, lambda *_: None, lambda _: None, start=Start(start))
+
+
+def test_the_stage_begins_with_its_weights_and_needs_no_states(tmp_path: Path, words: str) -> None:
+    start = checkpoint_in(tmp_path, words)
+    trainer = trainer_from(start, tmp_path, words)
+    begun = trainer.learner_before("again")
+    drawn = Learner(SPEC, 11)
+    for role in SPEC.roles:
+        for name, value in drawn.state_of(role).items():
+            assert torch.equal(begun.state_of(role)[name], value.half().float()), (role, name)
+    trainer.run("places")
+    finished = trainer.finished()
+    assert torch.equal(
+        finished.state_of("vision_high")["position"], drawn.state_of("vision_high")["position"].half().float()
+    )
+    assert trainer.finish().name == "hybrid-short-checkpoint"
+
+
+def test_states_of_another_beginning_are_refused(tmp_path: Path, words: str) -> None:
+    start = checkpoint_in(tmp_path, words)
+    trainer_from(start, tmp_path, words).run("places")
+    weights = start / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(EdgeVLError) as caught:
+        trainer_from(start, tmp_path, words).run("places")
+    assert caught.value.code == "EVL-TRAIN-STATE"
+
+
+def test_a_checkpoint_with_other_words_is_refused(tmp_path: Path, words: str) -> None:
+    other = json.loads(words)
+    pairs = sorted(other["model"]["vocab"].items(), key=lambda pair: pair[1])
+    (one, first), (two, second) = pairs[300], pairs[301]
+    other["model"]["vocab"] |= {one: second, two: first}
+    start = checkpoint_in(tmp_path, json.dumps(other))
+    with pytest.raises(EdgeVLError) as caught:
+        trainer_from(start, tmp_path, words)
+    assert (caught.value.code, "words" in caught.value.why) == ("EVL-TRAIN-START", True)
+
+
+def test_a_checkpoint_of_other_sizes_is_refused(tmp_path: Path, words: str) -> None:
+    start = Start(checkpoint_in(tmp_path, words))
+    with pytest.raises(EdgeVLError) as caught:
+        start.weights(DEMO_HYBRID)
+    assert caught.value.code == "EVL-TRAIN-START"
+
+
+@pytest.mark.parametrize("stages", [[], ["again", "places"]])
+def test_the_command_wants_one_stage_to_begin(
+    stages: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [part for stage in stages for part in ("--stage", stage)]
+    words = [str(tmp_path / "out"), "--from", str(tmp_path), *said]
+    status = exit_status(words, ProgressLine(io.StringIO()), Stop())
+    assert (status, "EVL-USAGE" in capsys.readouterr().err) == (2, True)
+    assert not (tmp_path / "out").exists()
