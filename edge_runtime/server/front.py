@@ -18,8 +18,10 @@ from edge_runtime.server.http.metrics import Compat
 from edge_runtime.server.images.source import ImageRules, ImageSource
 from edge_runtime.server.keeper import WORKER, Keeper, KeeperRules
 from edge_runtime.server.kiosk import Kiosk
-from edge_runtime.server.listener.crowd import FULL, Crowd
+from edge_runtime.server.listener.crowd import FULL, Crowd, Server
+from edge_runtime.server.listener.glance import Glance
 from edge_runtime.server.listener.guarded import guarded
+from edge_runtime.server.listener.hosts import Hosts, authority_of
 from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.listening import config_of
 from edge_runtime.server.listener.rules import MIB, GuardRules
@@ -42,8 +44,9 @@ class WholeFront:
         self._engine, self._meter = engine, meter
         running = settings.slots * (settings.max_context or USUAL_CONTEXT)
         self._admission = Admission(settings.slots, settings.waiting, settings.waiting_tokens + running)
-        self._crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s, self._may_ask)
+        self._crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s, self._asker, self._turned_away)
         self._keys: Keys | None = None
+        self._hosts = Hosts(())
         self._room = room_for(settings.connections)
         if self._room < settings.connections:
             words = "the system's limit of open files leaves room for %d connections, not %d"
@@ -60,23 +63,35 @@ class WholeFront:
             kiosk=kiosk_of(settings),
             stuck_after_s=settings.hang_timeout_s / 2,
         )
-        self._keys = keys = None if settings.api_key_file is None else Keys(settings.api_key_file)
-        inner = guarded(make_app(parts), self._rules(settings), keys, self._rejected, crowd=self._crowd)
+        keys = None if settings.api_key_file is None else Keys(settings.api_key_file)
+        rules = self._rules(settings)
+        inner = guarded(make_app(parts), rules, keys, self._rejected, crowd=self._crowd)
+        self._keys, self._hosts = keys, Hosts(rules.hosts)
         return Logged(inner, LOGGER)
 
-    def config(self, app: ASGIApp, settings: Settings) -> Config:
-        return config_of(app, self._rules(settings), self._refused, self._crowd)
+    def config(self, app: ASGIApp, settings: Settings, is_asked: bool) -> Config:
+        return config_of(app, self._rules(settings), self._refused, self._crowd if is_asked else None)
 
-    def _may_ask(self, authorization: bytes | None) -> bool:
-        given = None if authorization is None else authorization.decode("latin-1")
-        return self._keys is None or "infer" in self._keys.scopes_of(given)
+    def _asker(self, glance: Glance, server: Server) -> str | None:
+        named = authority_of([glance.host])
+        if named is None or not self._hosts.has(named[0], server):
+            return None
+        if self._keys is None:
+            return ""
+        holder = self._keys.holder_of((glance.authorization or b"").decode("latin-1"))
+        return holder.name if holder is not None and "infer" in holder.scopes else None
+
+    def _turned_away(self, glance: Glance, asker: str) -> None:
+        self._rejected(FULL)
+        said = {"request_id": (glance.request_id or b"").decode(), "client": asker}
+        log(LOGGER, logging.WARNING, "request", method="POST", route=glance.path, status=429, **said)
 
     def _rejected(self, code: str) -> None:
         self._meter.rejected("queue_full" if code == FULL else code)
 
     def _refused(self, code: str) -> None:
         """At the connection, where no request is there to be logged."""
-        self._rejected(code)
+        self._meter.rejected(code)
         log(LOGGER, logging.WARNING, "refused", code=code)
 
     def _rules(self, settings: Settings) -> GuardRules:

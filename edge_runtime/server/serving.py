@@ -49,8 +49,8 @@ class Front(Protocol):
     def app(self, settings: Settings, drain: Drain) -> ASGIApp:
         """Anew for each reading of the settings. EdgeVLErrors are about those."""
 
-    def config(self, app: ASGIApp, settings: Settings) -> Config:
-        """Of one listener: what its connections are like."""
+    def config(self, app: ASGIApp, settings: Settings, is_asked: bool) -> Config:
+        """Of one listener: what its connections are like, and whether questions come there."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Serving:
             if self._settings.health_socket is not None:
                 door = held.enter_context(door_at_path(self._settings.health_socket))
                 own = replace(self._settings, connections=HEALTH_CONNECTIONS)
-                await held.enter_async_context(self._listening([door], only_health(self._app), own))
+                await held.enter_async_context(self._listening([door], only_health(self._app), own, False))
             held.push_async_callback(self._engine.close)
             url = url_of(self._settings, doors[0].getsockname()[1] if self._settings.has_address else 0)
             self._outside.note(f"listening at {url}; the engine is being opened")
@@ -129,8 +129,10 @@ class Serving:
             self._hung_up.set()
 
     @asynccontextmanager
-    async def _listening(self, doors: Doors, app: ASGIApp, settings: Settings) -> AsyncIterator[Listening]:
-        listening = Listening(self._front.config(app, settings), doors)
+    async def _listening(
+        self, doors: Doors, app: ASGIApp, settings: Settings, is_asked: bool = True
+    ) -> AsyncIterator[Listening]:
+        listening = Listening(self._front.config(app, settings, is_asked), doors)
         try:
             await listening.open()
             yield listening

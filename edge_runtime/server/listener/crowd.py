@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from edge_runtime.server.listener.glance import Glance, Glancer
 from edge_runtime.server.listener.refusal import Refusal, Refuser
-from edge_runtime.server.listener.request_id import REQUEST_ID
 
 FULL = "EVL-ADMISSION-FULL"
 MESSAGE = "there is no room for another question: ask again after the time in Retry-After"
-HEAD_END = b"\r\n\r\n"
-# The few fields that decide over an answer, each with its value.
-FIELDS = re.compile(rb"\r\n(authorization|origin|traceparent|x-request-id):[ \t]*([^\r\n]*)", re.IGNORECASE)
+Server = tuple[str, int | None] | None  # the address a client has reached; None for a Unix socket
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """`paths` are those of questions. `wait_s` tells when there should be room; None while there is. `may_ask` says whether a
-    question with this Authorization, or with none, would be let in."""
+    """`paths` are those of questions. `wait_s` tells when there should be room; None while there is. `asker` names whoever
+    would be let in if there were, "" where nobody has to say; None for all that the other guards would turn away.
+    `on_turned_away` is told of a question and its asker."""
 
     paths: frozenset[str]
     wait_s: Callable[[], float | None]
-    may_ask: Callable[[bytes | None], bool]
+    asker: Callable[[Glance, Server], str | None]
+    on_turned_away: Callable[[Glance, str], None]
 
     @cached_property
-    def _starts(self) -> tuple[bytes, ...]:
-        return tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in self.paths)
+    def _glancer(self) -> Glancer:
+        return Glancer(self.paths)
 
-    def turned_away(self, data: bytes) -> bytes | None:
-        """The answer to a new connection that has sent this, where it is the whole head of a plain question and there is no room;
-        None where it is to be read as any other. It costs a quarter of a request that is parsed and passed through all the
-        guards: when ten times too much is asked, the rest is left for answers."""
-        if not data.startswith(self._starts) or (wait_s := self.wait_s()) is None:
+    def turned_away(self, data: bytes, server: Server, address: str) -> bytes | None:
+        """The answer to a connection that has sent this as the beginning of a request, where there is no room and a glance is enough
+        to say so; None where it is to be read as any other. It costs a quarter of a request that is parsed and passed through
+        all the guards: when ten times too much is asked, the rest is left for answers."""
+        if (wait_s := self.wait_s()) is None or (glance := self._glancer.glance(data)) is None:
             return None
-        end = data.find(HEAD_END)
-        if end < 0:
+        if (asker := self.asker(glance, server)) is None:
             return None
-        fields = [(name.lower(), value.strip()) for name, value in FIELDS.findall(data, 0, end)]
-        given = dict(fields)
-        is_plain = len(given) == len(fields) and not given.keys() & {b"origin", b"traceparent"}
-        if not is_plain or not self.may_ask(given.get(b"authorization")):
-            return None
-        own = given.get(b"x-request-id", b"")
-        return full(wait_s).as_sent(own if REQUEST_ID.fullmatch(own) else None)
+        request_id = glance.request_id or uuid4().hex.encode()
+        self.on_turned_away(replace(glance, request_id=request_id), asker or address)
+        return full(wait_s).as_sent(request_id)
 
 
 def only_with_room(app: ASGIApp, crowd: Crowd, refuse: Refuser) -> ASGIApp:

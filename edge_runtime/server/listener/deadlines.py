@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from edge_runtime.server.listener.crowd import FULL, Crowd
+from edge_runtime.server.listener.crowd import Crowd
 from edge_runtime.server.listener.door import Door
 from edge_runtime.server.listener.outlet import Outlet
 from edge_runtime.server.listener.refusal import Refusal
@@ -104,9 +104,11 @@ class DeadlineProtocol(H11Protocol):
         if self._is_turned_away:
             return
         crowd = self.terms.crowd
-        if crowd is not None and self._stage is Stage.REQUEST and (answer := crowd.turned_away(data)):
-            self._turn_away_with(answer, FULL, can_linger=True)
-            return
+        if crowd is not None and self._stage is Stage.REQUEST:
+            address = self.client[0] if self.client else "local"
+            if (answer := crowd.turned_away(data, self.server, address)) is not None:
+                self._end_with(answer, can_linger=True)
+                return
         super().data_received(data)
         self._watch()
 
@@ -127,10 +129,10 @@ class DeadlineProtocol(H11Protocol):
 
     def make_way(self) -> None:
         """For a newcomer. A client that has not asked anything yet is perhaps about to, and is told."""
-        if not self.cycle:
-            self._turn_away(NO_PLACE, can_linger=False)
-        else:
+        if self.cycle or self._is_turned_away:
             self.transport.close()
+        else:
+            self._turn_away(NO_PLACE, can_linger=False)
 
     def _watch(self) -> None:
         """A deadline is set when a stage begins; nothing that comes within the stage puts it off."""
@@ -164,11 +166,11 @@ class DeadlineProtocol(H11Protocol):
             self.transport.close()
 
     def _turn_away(self, refusal: Refusal, can_linger: bool = True) -> None:
-        self._turn_away_with(refusal.as_sent(), refusal.code, can_linger)
+        self.terms.on_rejected(refusal.code)
+        self._end_with(refusal.as_sent(), can_linger)
 
-    def _turn_away_with(self, answer: bytes, code: str, can_linger: bool) -> None:
+    def _end_with(self, answer: bytes, can_linger: bool) -> None:
         """The app, if it was asked already, sees that the client is gone."""
-        self.terms.on_rejected(code)
         self._is_turned_away = True
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()

@@ -27,18 +27,28 @@ OTHER_HOST = Refusal(
 
 def only_own_hosts(app: ASGIApp, names: Iterable[str], refuse: Refuser) -> ASGIApp:
     """Whatever the port: a server behind another one is reached by that one's."""
-    allowed = frozenset(own_names(names))
+    hosts = Hosts(names)
 
     async def vetting(scope: Scope, receive: Receive, send: Send) -> None:
         host = asked_host(scope)
         if host is None:
             await refuse(NO_HOST, scope, receive, send)
-        elif host not in allowed and host != reached_address(scope):
+        elif not hosts.has(host, scope.get("server")):
             await refuse(OTHER_HOST, scope, receive, send)
         else:
             await app(scope, receive, send)
 
     return vetting
+
+
+class Hosts:
+    """Our names, besides the address by which a client has reached us."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._allowed = frozenset(own_names(names))
+
+    def has(self, host: str, server: tuple[str, int | None] | None) -> bool:
+        return host in self._allowed or host == reached_address(server)
 
 
 def own_names(names: Iterable[str]) -> list[str]:
@@ -94,9 +104,8 @@ def authority_of(values: list[bytes]) -> tuple[str, int | None] | None:
     return host, int(found["port"]) if found["port"] else None
 
 
-def reached_address(scope: Scope) -> str | None:
+def reached_address(server: tuple[str, int | None] | None) -> str | None:
     """The address this client connected to, which is ours by that; None for a Unix socket."""
-    server = scope.get("server")
     if server is None or server[1] is None:
         return None
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from queue import SimpleQueue
 from threading import Thread
 
@@ -11,7 +10,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.server.letters import letter_of_fault
 from edge_runtime.server.wire import Message, packed
 
-MOST_AT_ONCE = 64
+BUNDLE_BYTES = 1 << 16
 
 
 class Post:
@@ -34,21 +33,24 @@ class Post:
     def _carry(self) -> None:
         is_heard, is_open = True, True
         while is_open:
-            messages = self._bundle()
-            is_open = messages[-1] is not None
+            data, is_open = self._bundle()
             if is_heard:
-                is_heard = self._is_carried([each for each in messages if each is not None])
+                is_heard = self._is_carried(data)
 
-    def _bundle(self) -> list[Message | None]:
-        """All that wait, the tokens of one step for example: the front end is woken once for them. None is the last one."""
-        messages = [self._waiting.get()]
-        while messages[-1] is not None and len(messages) < MOST_AT_ONCE and not self._waiting.empty():
-            messages.append(self._waiting.get())  # nobody else takes any
-        return messages
+    def _bundle(self) -> tuple[bytearray, bool]:
+        """What waits, the tokens of one step for example, up to a size: the front end is woken once for them. And whether more may come."""
+        data, message = bytearray(), self._waiting.get()
+        while message is not None:
+            for part in parts_of(message):
+                data += part
+            if len(data) >= BUNDLE_BYTES or self._waiting.empty():  # nobody else takes any
+                return data, True
+            message = self._waiting.get()
+        return data, False
 
-    def _is_carried(self, messages: Sequence[Message]) -> bool:
+    def _is_carried(self, data: bytearray) -> bool:
         try:
-            self._link.sendall(b"".join(part for each in messages for part in parts_of(each)))
+            self._link.sendall(data)
         except ConnectionError:
             return False
         return True

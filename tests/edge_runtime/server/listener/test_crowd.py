@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from edge_runtime.server.listener.crowd import Crowd, only_with_room
+from edge_runtime.server.listener.crowd import Crowd, Server, only_with_room
+from edge_runtime.server.listener.glance import Glance
 from edge_runtime.server.listener.keys import Keys
 from edge_runtime.server.listener.refusal import Refuser
 from edge_runtime.server.listener.rules import GuardRules
@@ -22,8 +24,12 @@ KEY = "k" * 43
 BODY = b'{"model": "m"}'
 
 
-def anybody(authorization: bytes | None) -> bool:
-    return True
+def nobody_in_particular(_glance: Glance, _server: Server) -> str | None:
+    return ""
+
+
+def nothing_told(_glance: Glance, _asker: str) -> None:
+    pass
 
 
 class Ended:
@@ -34,7 +40,9 @@ class Ended:
         self.counted: list[str] = []
         self.reads = 0
         app = only_with_room(
-            self._app, Crowd(frozenset({PATH}), lambda: wait_s, anybody), Refuser(self.counted.append, 0.1)
+            self._app,
+            Crowd(frozenset({PATH}), lambda: wait_s, nobody_in_particular, nothing_told),
+            Refuser(self.counted.append, 0.1),
         )
         scope: Scope = {
             "type": "http",
@@ -89,34 +97,34 @@ async def ok(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 @dataclass
 class Heard:
-    """One connection's answer, whether it was given before anything was parsed, and what was counted."""
+    """One connection's answer, who was turned away before anything was parsed, and what was counted besides."""
 
     answer: bytes
-    is_at_once: bool
+    turned: list[tuple[Glance, str]]
     counted: list[str]
+
+    @property
+    def is_at_once(self) -> bool:
+        return bool(self.turned)
 
 
 def heard(*pieces: bytes, keys: Keys | None = None, wait_s: float | None = 1.3) -> Heard:
-    at_once = list[bytes]()
+    turned = list[tuple[Glance, str]]()
 
-    class Watched(Crowd):
-        def turned_away(self, data: bytes) -> bytes | None:
-            answer = super().turned_away(data)
-            at_once.extend([] if answer is None else [answer])
-            return answer
-
-    def may_ask(authorization: bytes | None) -> bool:
-        given = None if authorization is None else authorization.decode()
-        return keys is None or "infer" in keys.scopes_of(given)
+    def asker(glance: Glance, _server: Server) -> str | None:
+        if keys is None:
+            return ""
+        holder = keys.holder_of((glance.authorization or b"").decode())
+        return holder.name if holder and "infer" in holder.scopes else None
 
     async def talk() -> Heard:
-        crowd = Watched(frozenset({PATH}), lambda: wait_s, may_ask)
+        crowd = Crowd(frozenset({PATH}), lambda: wait_s, asker, lambda *told: turned.append(told))
         rules = GuardRules(linger_s=0.2, idle_s=0.2, cors_origins=("https://own.example",))
         async with listening(ok, rules, keys=keys, crowd=crowd) as server, connected(server.port) as client:
             for piece in pieces:
                 await client.send(piece)
                 await asyncio.sleep(0.02)
-            return Heard(await client.rest(), bool(at_once), server.rejections.codes)
+            return Heard(await client.rest(), turned, server.rejections.codes)
 
     return asyncio.run(talk())
 
@@ -136,7 +144,8 @@ def test_a_question_in_one_piece_is_answered_before_it_is_parsed_as_it_would_be_
     assert (at_once.is_at_once, parsed.is_at_once) == (True, False)
     assert parts_of(at_once.answer) == parts_of(parsed.answer)
     assert parts_of(at_once.answer)[1]["retry-after-ms"] == "1300"
-    assert at_once.counted == parsed.counted == ["EVL-ADMISSION-FULL"]
+    assert (at_once.counted, parsed.counted) == ([], ["EVL-ADMISSION-FULL"])
+    assert [(glance.path, asker) for glance, asker in at_once.turned] == [(PATH, "127.0.0.1")]
 
 
 def test_with_room_nothing_is_answered_before_it_is_parsed() -> None:
@@ -145,10 +154,15 @@ def test_with_room_nothing_is_answered_before_it_is_parsed() -> None:
 
 
 def test_its_own_name_is_kept_and_a_wild_one_is_not() -> None:
-    assert b"x-request-id: mine-7\r\n" in heard(head("X-Request-ID: mine-7") + BODY).answer
+    named = heard(head("X-Request-ID: mine-7") + BODY)
+    assert b"x-request-id: mine-7\r\n" in named.answer
+    assert named.turned[0][0].request_id == b"mine-7"
     wild = heard(head("x-request-id: <b>") + BODY)
     assert wild.is_at_once
     assert b"<b>" not in wild.answer
+    told = wild.turned[0][0].request_id
+    assert told is not None
+    assert b"x-request-id: " + told + b"\r\n" in wild.answer
 
 
 @pytest.mark.parametrize(
@@ -186,6 +200,7 @@ def test_a_stranger_does_not_learn_whether_there_is_room(tmp_path: Path) -> None
     assert told("Authorization: Bearer wrong") == (401, False)
     assert told(f"Authorization: Bearer {KEY[:-1]}m") == (403, False)
     assert told(f"Authorization: Bearer {KEY}") == (429, True)
+    assert heard(head(f"Authorization: Bearer {KEY}") + BODY, keys=keys).turned[0][1] == "mine"
 
 
 def test_a_second_question_on_a_connection_is_turned_away_too() -> None:
@@ -194,4 +209,28 @@ def test_a_second_question_on_a_connection_is_turned_away_too() -> None:
     found = heard(first, head() + BODY)
     assert found.answer.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 429 " in found.answer
-    assert found.counted == ["EVL-ADMISSION-FULL"]
+    assert (found.is_at_once, found.counted) == (True, [])
+
+
+@pytest.mark.parametrize("sent", [head() + BODY, b"GET /\x00 HTTP/1.1\r\n\r\n"])
+def test_whoever_lingers_after_a_refusal_makes_way_without_a_word(sent: bytes) -> None:
+    """And the newcomer is counted, and has its deadline."""
+
+    async def talk() -> None:
+        failed = list[object]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+        rules = GuardRules(max_connections=3, linger_s=30.0, idle_s=0.2)
+        crowd = Crowd(frozenset({PATH}), lambda: 1.3, nobody_in_particular, nothing_told)
+        async with listening(ok, rules, crowd=crowd) as server, AsyncExitStack() as held:
+            for _ in range(rules.max_connections):
+                client = await held.enter_async_context(connected(server.port))
+                await client.send(sent)
+                assert status_of(await client.response()) in (429, 400)
+            counted = list(server.rejections.codes)
+            silent = [await held.enter_async_context(connected(server.port)) for _ in range(2)]
+            for client in silent:
+                assert await client.rest() == b""
+            assert (failed, server.rejections.codes) == ([], counted)
+            assert len(server.state.connections) <= rules.max_connections
+
+    asyncio.run(asyncio.wait_for(talk(), 10))

@@ -26,7 +26,7 @@ KEY = "k" * 40
 def fronted(engine: FakeEngine, **more: object) -> Iterator[str]:
     settings = Settings(Path("bundle"), port=0, **more)  # type: ignore[arg-type]
     front = WholeFront(settings, engine, Meter())
-    config = front.config(front.app(settings, Drain()), settings)
+    config = front.config(front.app(settings, Drain()), settings, is_asked=True)
     config.lifespan, config.log_level = "off", "warning"
     with running(uvicorn.Server(config)) as url:
         yield url

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import tracemalloc
 
 from edge_runtime.server.letters import error_of
 from edge_runtime.server.wire import LONGEST_HEAD, Message, received_here
-from edge_runtime.server.worker.post import Post
+from edge_runtime.server.worker.post import BUNDLE_BYTES, Post
 
 
 def test_messages_arrive_in_their_order_and_all_of_them_before_the_end() -> None:
@@ -41,3 +42,23 @@ def test_a_front_end_that_is_gone_keeps_nobody_waiting() -> None:
         for _ in range(3):
             post.send(Message("state", {}))
         post.close()
+
+
+def test_what_waits_is_bundled_up_to_a_size() -> None:
+    """A front end that does not read for a while costs the worker no copy of all that waits for it."""
+    ours, its = socket.socketpair()
+    with ours, its:
+        post = Post(its)
+        tracemalloc.start()
+        try:
+            text = "x" * (BUNDLE_BYTES * 4)
+            for number in range(40):
+                post.send(Message("reply", {"number": number, "value": text}))
+            found = [received_here(ours) for _ in range(40)]
+            held = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        post.close()
+    assert [each and each.body["number"] for each in found] == list(range(40))
+    kept = sum(len(str(each.body["value"])) for each in found if each)
+    assert held - kept < 40 * BUNDLE_BYTES
