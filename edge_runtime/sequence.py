@@ -51,10 +51,10 @@ class KVSequence:
         del self.keys[cached:]
         return cached
 
-    def extend(self, prompt: EmbeddedPrompt) -> Scores:
-        """The next piece of a prompt that was begun; what may follow it."""
+    def extend(self, prompt: EmbeddedPrompt, most: int | None = None) -> Scores:
+        """The next piece of a prompt that was begun, of at most so many tokens; what may follow it."""
         start = len(self.keys)
-        stop = min(start + self.chunk_tokens, len(prompt))
+        stop = min(start + min(most or self.chunk_tokens, self.chunk_tokens), len(prompt))
         scores = self._feed(prompt.rows(start, stop), np.array([stop - start - 1], dtype=np.int64))
         self.keys.extend(prompt.keys[start:stop])
         return scores

@@ -89,6 +89,17 @@ async def called(server: Server, path: str, body: object | None = None, limit_s:
     return reply
 
 
+async def first_word_s(server: Server, body: dict[str, object]) -> float:
+    """Of a stream: until the first piece of the answer is there; the rest is waited for too."""
+    async with connected(server) as (reader, writer):
+        begun = time.perf_counter()
+        writer.write(request_bytes("/v1/chat/completions", {**body, "stream": True}))
+        await asyncio.wait_for(reader.readuntil(b'"delta": {"content":'), LIMIT_S)
+        spent = time.perf_counter() - begun
+        await asyncio.wait_for(reader.read(), LIMIT_S)
+    return spent
+
+
 async def read_reply(reader: asyncio.StreamReader, reply: Reply, begun: float) -> None:
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     reply.status = int(lines[0].split()[1])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from demo.serving.caller import connected, question, request_bytes
+from demo.serving.caller import first_word_s, question
 from demo.serving.record import Figures, ran
 from demo.serving.scene import picture
 from demo.serving.stand import Server, served
@@ -18,25 +17,17 @@ BAR = 5.0
 FIRST, SECOND = "What is in this picture?", "How many are there, and of what colour?"
 
 
-async def first_word_ms(server: Server, text: str, number: int, is_random: bool) -> float:
-    """Until the first piece of the answer is there; the rest is waited for too. Tokens of random weights often are no text, and are
-    told with their logprobs only."""
-    asked = {"max_tokens": 4, "stream": True, "ignore_eos": True, "logprobs": is_random}
-    body = question(server, text, picture(number), **asked)
-    async with connected(server) as (reader, writer):
-        begun = time.perf_counter()
-        writer.write(request_bytes("/v1/chat/completions", body))
-        await reader.readuntil(b'"delta": {"content":')
-        spent = time.perf_counter() - begun
-        await reader.read()
-    return 1000 * spent
+async def first_ms(server: Server, text: str, number: int, is_random: bool) -> float:
+    """Tokens of random weights often are no text, and are told with their logprobs only."""
+    asked = {"max_tokens": 4, "ignore_eos": True, "logprobs": is_random}
+    return 1000 * await first_word_s(server, question(server, text, picture(number), **asked))
 
 
 async def measured(server: Server, rounds: int, random: int) -> Figures:
     is_random = bool(random)
-    await first_word_ms(server, FIRST, 999, is_random)
+    await first_ms(server, FIRST, 999, is_random)
     pairs = [
-        [await first_word_ms(server, text, number, is_random) for text in (FIRST, SECOND)]
+        [await first_ms(server, text, number, is_random) for text in (FIRST, SECOND)]
         for number in range(rounds)
     ]
     sooner = median(first / second for first, second in pairs)

@@ -14,6 +14,7 @@ from edge_runtime.draft import DraftRules
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.facts import facts_of
 from edge_runtime.loop.counts import Counts
+from edge_runtime.loop.pace import Pace, rules_for
 from edge_runtime.loop.queue import FairQueue
 from edge_runtime.loop.reader import Reader
 from edge_runtime.loop.rows import Rows
@@ -65,7 +66,8 @@ class Loop:
         self._counts = Counts()
         table = bundle.embedding()
         self._rows = Rows(backend.decoder(limits.slots, capacity), table)
-        self._reader = Reader(VisionEncoder(backend, bundle.spec), table, self._rows, self._counts)
+        pace = Pace(rules_for(backend.name))
+        self._reader = Reader(VisionEncoder(backend, bundle.spec), table, self._rows, self._counts, pace)
         self._queue: FairQueue[Run] = FairQueue(limits.waiting, limits.waiting_tokens)
         self._runs: list[Run] = []
         self._is_decodes_turn = False
@@ -198,7 +200,7 @@ class Loop:
         self._runs.remove(run)
         self._runs.append(run)
         try:
-            scores = self._reader.read(run)
+            scores = self._reader.read(run, is_alone=len(self._runs) == 1)
             if scores is not None:
                 self._tell(run, run.saying.hear(scores))
         except EdgeVLError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.loop.counts import Counts
+from edge_runtime.loop.pace import Pace
 from edge_runtime.loop.rows import Rows
 from edge_runtime.loop.run import Run
 from edge_runtime.scores import Scores
@@ -14,8 +15,9 @@ from edge_runtime.vision import VisionEncoder
 
 
 class Reader:
-    def __init__(self, vision: VisionEncoder, table: Table, rows: Rows, counts: Counts) -> None:
+    def __init__(self, vision: VisionEncoder, table: Table, rows: Rows, counts: Counts, pace: Pace) -> None:
         self._vision = vision
+        self._pace = pace
         self._table = table
         self._rows = rows
         self._counts = counts
@@ -27,13 +29,13 @@ class Reader:
             run for run in preparing if run.picture is None or run.encoding is not None or not is_encoding
         )
 
-    def read(self, run: Run) -> Scores | None:
+    def read(self, run: Run, is_alone: bool) -> Scores | None:
         """The next piece; what may follow the prompt, once all of it is read."""
         if run.picture is not None:
             self._look(run)
             return None
         with run.stopwatch.time("prefill"):
-            return self._chunk(run)
+            return self._chunk(run, is_alone)
 
     def _look(self, run: Run) -> None:
         picture = run.picture
@@ -49,13 +51,15 @@ class Reader:
             run.images.append(end.value)
             run.encoding = None
 
-    def _chunk(self, run: Run) -> Scores | None:
+    def _chunk(self, run: Run, is_alone: bool) -> Scores | None:
         sequence, prompt = self._rows.sequences[run.row], run.ticket.question.prompt
         if run.embedded is None:
             rows, digests = [each.rows for each in run.images], [each.digest for each in run.images]
             run.embedded = EmbeddedPrompt(prompt, self._table, rows, digests)
             run.cached = sequence.begin(run.embedded)
-        scores = sequence.extend(run.embedded)
+        start, begun = len(sequence.keys), run.stopwatch.clock()
+        scores = sequence.extend(run.embedded, self._pace.tokens(is_alone))
+        self._pace.took(len(sequence.keys) - start, run.stopwatch.clock() - begun)
         if len(sequence.keys) < len(prompt):
             return None
         self._counts.prompt_tokens += len(prompt)
