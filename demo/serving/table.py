@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 RECORDS = Path(__file__).parents[2] / "docs" / "serving"
+MOST_CLIENTS = 8
 Record = Mapping[str, Any]
 HEAD = ("what was done to it", "found", "bar", "from")
 
@@ -62,6 +63,21 @@ def second(record: Record) -> tuple[str, str, str]:
     return done, f"its first word {record['times_sooner']} times sooner", f"{record['bar']:g} times"
 
 
+def beside(record: Record) -> tuple[str, str, str]:
+    found = ", ".join(f"{times} times beside {name}" for name, times in record["times_alone"].items())
+    alone = f"their first word after {record['alone_p95_ms']} ms (p95); {found}"
+    return "short questions beside somebody's long ones", alone, f"{record['bar']:g} times"
+
+
+def streams(record: Record) -> tuple[str, str, str]:
+    parts = [
+        f"{run['tokens_per_s']:.0f} tokens/s {run['asked']}, first word after {run['first_word_p95_ms']:.0f} ms (p95)"
+        for run in record["runs"]
+        if run["clients"] == MOST_CLIENTS
+    ]
+    return f"{MOST_CLIENTS} clients that ask again and again", "; ".join(parts), "no error"
+
+
 def fuzzed(record: Record) -> tuple[str, str, str]:
     done = f"{record['tool']}, {record['examples_per_operation']} examples an operation"
     return (
@@ -85,6 +101,8 @@ ROWS: Mapping[str, Callable[[Record], tuple[str, str, str]]] = {
     "soak": soak,
     "second": second,
     "second-1.3b": second,
+    "beside": beside,
+    "streams": streams,
     "fuzzed": fuzzed,
     "loaded": loaded,
 }

@@ -200,7 +200,7 @@ class Loop:
         self._runs.remove(run)
         self._runs.append(run)
         try:
-            scores = self._reader.read(run, is_alone=len(self._runs) == 1)
+            scores = self._reader.read(run)
             if scores is not None:
                 self._tell(run, run.saying.hear(scores))
         except EdgeVLError as error:

@@ -12,8 +12,7 @@ NEWEST_SHARE = 0.2  # of the running average
 
 @dataclass(frozen=True)
 class PieceRules:
-    """A piece takes about `target_s`. Where that is less than `least` tokens it has so many, and twice as many for a reader who
-    is alone."""
+    """A piece takes about `target_s`, but has at least `least` tokens."""
 
     least: int
     target_s: float = 0.005
@@ -26,12 +25,9 @@ class Pace:
         self._rules = rules
         self._tokens_per_s = 0.0
 
-    def tokens(self, is_alone: bool) -> int:
+    def tokens(self) -> int:
         """Of the next piece, at most."""
-        wanted, least = int(self._tokens_per_s * self._rules.target_s), self._rules.least
-        if wanted < least:
-            return 2 * least if is_alone else least
-        return wanted
+        return max(self._rules.least, int(self._tokens_per_s * self._rules.target_s))
 
     def took(self, tokens: int, seconds: float) -> None:
         if tokens < self._rules.least or seconds <= 0:  # the end of a prompt says little
@@ -42,6 +38,6 @@ class Pace:
 
 
 def rules_for(engine: str) -> PieceRules:
-    """On the CPU pieces of 64 tokens cost each token no more than long ones do, or a sixth more where weights have four bits and are
-    unpacked each time (docs/decisions.md). Elsewhere a long piece costs little more than a short one."""
+    """On the CPU a token costs no more in a piece of 64 than in one of 512, with four-bit weights too (docs/decisions.md). Elsewhere a long
+    piece costs little more than a short one."""
     return PieceRules(64) if engine == CPU.engine else PieceRules(CHUNK_TOKENS)

@@ -29,13 +29,13 @@ class Reader:
             run for run in preparing if run.picture is None or run.encoding is not None or not is_encoding
         )
 
-    def read(self, run: Run, is_alone: bool) -> Scores | None:
+    def read(self, run: Run) -> Scores | None:
         """The next piece; what may follow the prompt, once all of it is read."""
         if run.picture is not None:
             self._look(run)
             return None
         with run.stopwatch.time("prefill"):
-            return self._chunk(run, is_alone)
+            return self._chunk(run)
 
     def _look(self, run: Run) -> None:
         picture = run.picture
@@ -51,14 +51,14 @@ class Reader:
             run.images.append(end.value)
             run.encoding = None
 
-    def _chunk(self, run: Run, is_alone: bool) -> Scores | None:
+    def _chunk(self, run: Run) -> Scores | None:
         sequence, prompt = self._rows.sequences[run.row], run.ticket.question.prompt
         if run.embedded is None:
             rows, digests = [each.rows for each in run.images], [each.digest for each in run.images]
             run.embedded = EmbeddedPrompt(prompt, self._table, rows, digests)
             run.cached = sequence.begin(run.embedded)
         start, begun = len(sequence.keys), run.stopwatch.clock()
-        scores = sequence.extend(run.embedded, self._pace.tokens(is_alone))
+        scores = sequence.extend(run.embedded, self._pace.tokens())
         self._pace.took(len(sequence.keys) - start, run.stopwatch.clock() - begun)
         if len(sequence.keys) < len(prompt):
             return None

@@ -14,29 +14,29 @@ RULES = PieceRules(64, 0.01)
 
 def test_nothing_is_known_at_first() -> None:
     pace = Pace(RULES)
-    assert (pace.tokens(is_alone=False), pace.tokens(is_alone=True)) == (64, 128)
+    assert pace.tokens() == 64
 
 
-def test_a_slow_reader_keeps_to_the_least_and_takes_more_when_alone() -> None:
+def test_a_slow_reader_keeps_to_the_least() -> None:
     pace = Pace(RULES)
     pace.took(64, 1.0)
-    assert (pace.tokens(is_alone=False), pace.tokens(is_alone=True)) == (64, 128)
+    assert pace.tokens() == 64
 
 
 def test_a_fast_reader_keeps_to_its_time() -> None:
     pace = Pace(RULES)
     pace.took(100, 0.001)
-    assert pace.tokens(is_alone=False) == pace.tokens(is_alone=True) == 1000
+    assert pace.tokens() == 1000
     for _ in range(50):
         pace.took(100, 0.01)
-    assert 100 <= pace.tokens(is_alone=True) < 110
+    assert 100 <= pace.tokens() < 110
 
 
 def test_the_end_of_a_prompt_says_nothing() -> None:
     pace = Pace(RULES)
     pace.took(63, 1e-6)
     pace.took(100, 0.0)
-    assert pace.tokens(is_alone=False) == 64
+    assert pace.tokens() == 64
 
 
 def test_engines_that_like_long_pieces_get_them() -> None:
