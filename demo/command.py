@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.publish import staged_file_if_wanted
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 def status_told(error: EdgeVLError, is_json: bool = False) -> int:
@@ -55,6 +58,7 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._stop)
+        sys.unraisablehook = dropped
 
     def check(self) -> None:
         if self.number:
@@ -63,6 +67,12 @@ class Stop:
     def _stop(self, number: int, _: FrameType | None) -> NoReturn:
         self.number = number
         raise Stopped
+
+
+def dropped(unraisable: UnraisableHookArgs) -> None:
+    """What is raised where nothing can catch it, as when a weak reference goes, Python drops and prints: the stop is remembered."""
+    if not isinstance(unraisable.exc_value, Stopped):
+        sys.__unraisablehook__(unraisable)
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 
@@ -10,7 +11,17 @@ from demo.command import Parser, Stop, Stopped, status_told
 from edge_runtime.errors import EdgeVLError
 
 
-def test_a_signal_unwinds_and_is_remembered() -> None:
+class Signalled:
+    """A signal comes where nobody can be told."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_unwinds_and_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     stop, before = Stop(), signal.getsignal(signal.SIGTERM)
     try:
         stop.install()
@@ -19,6 +30,9 @@ def test_a_signal_unwinds_and_is_remembered() -> None:
         assert stop.number == signal.SIGTERM
         with pytest.raises(Stopped):
             stop.check()
+        stop.number = 0
+        Signalled()
+        assert (stop.number, capsys.readouterr().err) == (signal.SIGTERM, "")
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, before)

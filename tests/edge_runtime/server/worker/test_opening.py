@@ -53,7 +53,7 @@ def test_warmed_it_has_shown_a_picture_and_holds_nothing_of_it(whole: Opened) ->
 
 
 def test_an_engine_that_cannot_answer_is_not_ready(whole: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: KVSequence, prompt: EmbeddedPrompt) -> NoReturn:
+    def broken(self: KVSequence, prompt: EmbeddedPrompt, most: int | None = None) -> NoReturn:
         raise MachineFault("EVL-ENGINE-TEST", "it is broken", "a test broke it", "nothing")
 
     monkeypatch.setattr(KVSequence, "extend", broken)
