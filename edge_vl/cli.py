@@ -77,14 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=errors)
     terminal = Terminal(out, err, sys.stdin, bool(os.environ.get(DEBUG_VARIABLE)))
+    status: int | None = None
     try:
         terminal.signals.unwind()  # within the try: one may come at once
         status = exit_status(sys.argv[1:] if arguments is None else arguments, terminal)
         terminal.signals.rest()  # within the try: what comes before it is still an exception
-    except Stopped as stopped:  # once more, while the last words were said
-        status = stopped.exit_status
+    except Stopped as stopped:  # once more, while the last words were said; or too late, when all was done and is as it was
+        status = stopped.exit_status if status is None else status
     except (KeyboardInterrupt, BrokenPipeError):
-        status = 128 + signal.SIGINT
+        status = 128 + signal.SIGINT if status is None else status
     terminal.signals.rest()
     for stream in (out, err):
         let_go(stream)

@@ -39,5 +39,5 @@ class Pace:
 
 def rules_for(engine: str) -> PieceRules:
     """On the CPU a token costs no more in a piece of 64 than in one of 512, with four-bit weights too (docs/decisions.md). Elsewhere a long
-    piece costs little more than a short one."""
+    piece should cost little more than a short one, which was not measured: they keep long ones."""
     return PieceRules(64) if engine == CPU.engine else PieceRules(CHUNK_TOKENS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edge_vl import cli
+from edge_vl.signals import Signals
 from edge_vl.terminal import Terminal
 from tests.faults.forge import STOPPING
 from tests.faults.state import digest_of
@@ -82,6 +83,18 @@ def signal_at_the_end(number: int) -> None:
         let_go(stream)
 
     cli.let_go = interrupted
+
+
+def signal_when_all_is_done(number: int) -> None:
+    """It comes when the command has its status, and signals are about to be what they are to any process."""
+    rest = Signals.rest
+
+    def interrupted(signals: Signals) -> None:
+        Signals.rest = rest  # type: ignore[method-assign]
+        os.kill(os.getpid(), number)
+        rest(signals)
+
+    Signals.rest = interrupted  # type: ignore[method-assign]
 
 
 def watched(places: tuple[str, str, str]) -> None:

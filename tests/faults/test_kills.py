@@ -123,8 +123,7 @@ def test_a_signal_at_a_random_moment_of_an_answer_is_one_line(
         assert "Traceback" not in ended.err
         if ended.status > 0:
             stopped += 1
-            # Without a word only where it came right behind the last one.
-            assert len(ended.err.splitlines()) == 1 or (ended.err == "" and ended.out.endswith("\n")), ended
+            assert len(ended.err.splitlines()) == 1, ended.err
     assert stopped > 0
     assert digest_of(bundle) == before
     assert_nothing_else(tmp_path)
@@ -137,6 +136,16 @@ def test_a_signal_after_the_last_word_is_no_traceback(
     arguments = ("run", bundle, "--prompt", "hi", "--max-tokens", "2")
     ended = forge.ran(*arguments, default_signals=True, signal_at_the_end=int(number))
     assert (ended.status, ended.err) == (-number, ""), ended
+    assert ended.out.endswith("\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_when_all_is_done_changes_nothing_of_how_it_ended(
+    number: signal.Signals, forge: Forge, bundle: Path
+) -> None:
+    arguments = ("run", bundle, "--prompt", "hi", "--max-tokens", "2")
+    ended = forge.ran(*arguments, default_signals=True, signal_when_all_is_done=int(number))
+    assert (ended.status, ended.err) == (0, ""), ended
     assert ended.out.endswith("\n")
 
 
