@@ -36,7 +36,7 @@ a small DeepSeek-VL: no weight of it comes from a published model.
 Exact match on questions about held-out pictures: their codes, numbers, prices, times, layouts and pairs of colours were never seen in
 training. *Blanked* is the model asked about the mean colour of the picture, the baseline of guessing. A box counts as right at an IoU of
 one half. What the high tower is worth is shown at the end of stage 3: *hybrid then* is this model at that point, *low then* the same
-model trained the same way with the low-resolution tower alone. The last stages, `scenes` and `again`, were trained with both towers only.
+model trained the same way with the low-resolution tower alone. The last stages, from `scenes` on, were trained with both towers only.
 
 | task | shipped | blanked | bar | hybrid then | low then |
 |---|---:|---:|---:|---:|---:|

@@ -123,6 +123,7 @@ class Comparison:
         self._step(f"{role}, {dialect}")
         graph = self.backends[dialect].graph(role)
         found = [graph.run({"pixels": plane[None]})["features"] for plane in planes if plane is not None]
+        self.backends[dialect].close()  # what a tower worked in is not held beside the decoder
         return self._compared(role, dialect, found, wanted)
 
     def _adaptor(self, dialect: Dialect) -> RoleParity:

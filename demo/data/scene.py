@@ -40,11 +40,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Question:
-    """A box is asked for with the task "box" and answered as "[left,top,right,bottom]", each 0 to 999."""
+    """A box is asked for with the task "box" and answered as "[left,top,right,bottom]", each 0 to 999. `about` are the boxes, on the
+    canvas, of the shapes that one has to look at for the answer."""
 
     task: Task
     text: str
     answer: str
+    about: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)

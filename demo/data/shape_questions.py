@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ PHRASES: dict[str, tuple[Task, tuple[str, ...], str]] = {
     ),
     "box": ("box", ("where exactly is {it}?", "give the box of {it}."), "{it}的准确位置？"),
 }
+EVERY = Word("shapes", "形状")
 YES, NO = Word("yes", "是"), Word("no", "否")
 MOSTS = {"largest": Word("largest", "最大"), "smallest": Word("smallest", "最小")}
 ENDS = {
@@ -149,7 +151,7 @@ class Asker:
 
     def asked(self, counted: dict[Word, int], most: int = ASKED) -> tuple[Question, ...]:
         for things, count in counted.items():
-            self.ask("count", Word(str(count), str(count)), it=things)
+            self.ask("count", Word(str(count), str(count)), self.counted(things), it=things)
         self.ask_looks("colour", most)
         self.ask_looks("kind", most)
         self.ask_corners(most)
@@ -159,7 +161,13 @@ class Asker:
         self.ask_boxes(most)
         return tuple(self.questions.values())
 
-    def ask(self, phrase: str, answer: Word, **words: Word) -> None:
+    def counted(self, things: Word) -> tuple[Shape, ...]:
+        """Those that "red things", "rings" or just "shapes" stands for."""
+        return tuple(
+            each for each in self.shapes if things in (things_of(each.colour), kinds_of(each.kind), EVERY)
+        )
+
+    def ask(self, phrase: str, answer: Word, about: Iterable[Shape], **words: Word) -> None:
         task, english, chinese = PHRASES[phrase]
         if self.rng.random() < CHINESE:
             text, said = (
@@ -169,7 +177,8 @@ class Asker:
         else:
             form = english[self.rng.integers(len(english))]
             text, said = form.format(**{name: word.english for name, word in words.items()}), answer.english
-        self.questions.setdefault(text, Question(task, text, said))
+        boxes = tuple(shape.box for shape in about)
+        self.questions.setdefault(text, Question(task, text, said, boxes))
 
     def named(self, hidden: str = "", ends: bool = True) -> list[tuple[Shape, Word]]:
         """The shapes in any order, each with one of its names that does not give away what is hidden."""
@@ -191,23 +200,23 @@ class Asker:
         )
         named = self.named(look)
         for shape, name in named[:most]:
-            self.ask(plain, self.look_of(shape, look), it=name)
+            self.ask(plain, self.look_of(shape, look), [shape], it=name)
         if len(named) == 1 or (named and self.rng.random() < 0.15):
             shape, name = named[-1]
             truth = self.look_of(shape, look)
             others = [word for word in every if word != truth]
             true = self.rng.random() < 0.5
             said = truth if true else others[self.rng.integers(len(others))]
-            self.ask(guess, YES if true else NO, it=name, **{look: said})
+            self.ask(guess, YES if true else NO, [shape], it=name, **{look: said})
 
     def look_of(self, shape: Shape, look: str) -> Word:
         return colour_word(shape.colour) if look == "colour" else kind_word(shape.kind)
 
     def ask_corners(self, most: int) -> None:
         """Never where "the leftmost thing" is: half of that could be guessed."""
-        places = [(name, corner_of(shape)) for shape, name in self.named(ends=False)]
-        for name, corner in [(name, corner) for name, corner in places if corner][:most]:
-            self.ask("place", corner, it=name)
+        places = [(shape, name, corner_of(shape)) for shape, name in self.named(ends=False)]
+        for shape, name, corner in [(shape, name, corner) for shape, name, corner in places if corner][:most]:
+            self.ask("place", corner, [shape], it=name)
 
     def ask_side(self) -> None:
         """A pair in either order, so that yes and no are equally likely."""
@@ -217,7 +226,14 @@ class Asker:
             signs = [sign for sign in (-1, 1) if beyond(one, two, axis, sign, 20)]
             if signs:
                 said = -1 if self.rng.random() < 0.5 else 1
-                self.ask("side", YES if said == signs[0] else NO, it=it, other=other, side=SIDES[axis, said])
+                self.ask(
+                    "side",
+                    YES if said == signs[0] else NO,
+                    [one, two],
+                    it=it,
+                    other=other,
+                    side=SIDES[axis, said],
+                )
                 return
 
     def ask_most(self) -> None:
@@ -225,9 +241,9 @@ class Asker:
             shape = most_of(self.shapes, most)
             if shape and self.rng.random() < 0.9:
                 if self.rng.random() < 0.5:
-                    self.ask("most", kind_word(shape.kind), most=word)
+                    self.ask("most", kind_word(shape.kind), [shape], most=word)
                 else:
-                    self.ask("most_colour", colour_word(shape.colour), most=word)
+                    self.ask("most_colour", colour_word(shape.colour), [shape], most=word)
 
     def ask_larger(self) -> None:
         """Two shapes with kinds of their own, or else with colours of their own."""
@@ -243,12 +259,12 @@ class Asker:
                 if larger_by(one, two) > 1 or larger_by(two, one) > 1:
                     phrase = "larger" if self.rng.random() < 0.5 else "smaller"
                     first = (one.side > two.side) == (phrase == "larger")
-                    self.ask(phrase, one_look if first else two_look, it=it, other=other)
+                    self.ask(phrase, one_look if first else two_look, [one, two], it=it, other=other)
                     return
 
     def ask_boxes(self, most: int) -> None:
         for shape, name in self.named()[:most]:
-            self.ask("box", Word(box_text(shape.box), box_text(shape.box)), it=name)
+            self.ask("box", Word(box_text(shape.box), box_text(shape.box)), [shape], it=name)
 
 
 def caption_of(shapes: tuple[Shape, ...]) -> str:

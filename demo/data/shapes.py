@@ -27,7 +27,7 @@ from demo.data.shape import (
     Word,
     colours_key,
 )
-from demo.data.shape_questions import ASKED, Asker, caption_of, kinds_of, things_of, words_of
+from demo.data.shape_questions import ASKED, EVERY, Asker, caption_of, kinds_of, things_of, words_of
 from demo.data.split import Split, drawn, split_of
 
 
@@ -81,7 +81,7 @@ def varied_looks(rng: np.random.Generator, palette: list[str]) -> Looks:
         colours = [palette[rng.integers(len(palette))]]
     every = list(KINDS)
     order = rng.permutation(MOST) if rng.random() < 0.6 else rng.integers(0, MOST, MOST)
-    return colours, [every[index] for index in order[:count]], {Word("shapes", "形状"): count}
+    return colours, [every[index] for index in order[:count]], {EVERY: count}
 
 
 def counted_looks(rng: np.random.Generator, palette: list[str]) -> Looks:

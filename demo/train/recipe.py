@@ -55,6 +55,7 @@ PLANS = (
     Plan("scenes", 7000, 6, 1e-3, 250),
     Plan("again", 6000, 6, 1e-3, 250),
     Plan("places", 4500, 6, 1e-3, 250),
+    Plan("looks", 5000, 6, 8e-4, 500),
 )
 NEEDS: dict[str, tuple[str, ...]] = {
     "stage1": ("siglip", "sam", "text"),
@@ -63,6 +64,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "scenes": ("siglip", "sam", "text", "stage1", "stage2", "stage3"),
     "again": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes"),
     "places": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes", "again"),
+    "looks": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes", "again", "places"),
 }
 LEARNS: dict[str, tuple[Role, ...]] = {
     "siglip": ("vision_low",),
@@ -74,6 +76,7 @@ LEARNS: dict[str, tuple[Role, ...]] = {
     "scenes": ("vision_low", "adaptor", "embed", "decoder"),
     "again": ("vision_low", "adaptor", "embed", "decoder"),
     "places": ("vision_low", "adaptor", "embed", "decoder"),
+    "looks": ("vision_low", "adaptor", "embed", "decoder"),
 }
 HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from demo.train.branched import HIDDEN, Span, branched_attention, spans_of
 from export.modules.spelling import Cached, Eager, Rope, repeated, rotated
-
-HIDDEN = -1e4  # a score that bf16 can hold and that softmax makes nothing of
 
 
 class Training(Eager):
@@ -15,7 +14,11 @@ class Training(Eager):
 
     def __init__(self) -> None:
         self._positions: Tensor | None = None
-        self._is_hidden: Tensor | None = None
+        self._hidden: Tensor | None = None
+        self.asked: list[
+            tuple[Tensor, Tensor]
+        ] = []  # queries and keys (B, H, S, hd) of every block since `arrange`
+        self._spans: tuple[Span, ...] = ()
 
     def arrange(self, positions: Tensor, branches: Tensor) -> None:
         """Both (B, S): a token sees those before it that all branches share, and those of its own."""
@@ -23,7 +26,14 @@ class Training(Eager):
         order = torch.arange(branches.shape[1])
         is_earlier = order[None, :, None] >= order[None, None, :]
         self._positions = positions
-        self._is_hidden = ~(is_earlier & ((other == 0) | (other == own)))[:, None]  # (B, 1, S, S)
+        is_hidden = ~(is_earlier & ((other == 0) | (other == own)))
+        self._hidden, self._spans, self.asked = is_hidden * HIDDEN, spans_of(branches), []
+
+    @property
+    def hidden(self) -> Tensor:
+        """(B, S, S): what is added to scores."""
+        assert self._hidden is not None, "arrange first"
+        return self._hidden
 
     def cached_attention(
         self,
@@ -35,12 +45,14 @@ class Training(Eager):
         write_index: Tensor,  # noqa: ARG002  (every row starts at position 0)
         rope: Rope,
     ) -> Cached:
-        assert self._positions is not None and self._is_hidden is not None, "arrange first"
+        assert self._positions is not None, "arrange first"
         cos, sin = (table[self._positions][:, :, None].float() for table in rope)  # (B, S, 1, hd/2)
         q, k = rotated(q, cos, sin), rotated(k, cos, sin)
         groups = q.shape[2] // k.shape[2]
         keys, values = (repeated(each.transpose(1, 2), groups) for each in (k, v))
-        # Written out: for heads this small torch's fused kernel is half as fast in bf16.
-        scores = (q * q.shape[-1] ** -0.5).transpose(1, 2) @ keys.transpose(2, 3)
-        out = scores.masked_fill(self._is_hidden, HIDDEN).softmax(-1) @ values
+        q, keys, values = (
+            each.to(v.dtype) for each in ((q * q.shape[-1] ** -0.5).transpose(1, 2), keys, values)
+        )
+        self.asked.append((q, keys))
+        out = branched_attention(q, keys, values, self.hidden, self._spans)
         return out.transpose(1, 2).flatten(2), past_key, past_value

@@ -16,6 +16,7 @@ from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
 from demo.train.loop import Figures
 from demo.train.model import Learner, answer_loss
+from demo.train.pointing import Pointing
 from demo.train.reading import Score, share_of_tokens_right, share_right
 from demo.train.whereabouts import Whereabouts
 from edge_runtime.preprocess import Pixels
@@ -42,10 +43,12 @@ class StageTask:
         self.learns, self.diet = learns, diet
         self.learnt = learner.learn(learns)
         self.whereabouts: Whereabouts | None = None
-        if diet.is_placed:
+        if diet.is_asked:
             torch.manual_seed(seed)
             self.whereabouts = Whereabouts(learner.spec.decoder.width, learner.roles["decoder"])
             self.learnt += self.whereabouts.parameters()
+        tokenizer, layers = writer.prompts.tokenizer, learner.spec.decoder.layers
+        self.pointing = Pointing(tokenizer, layers) if diet.is_pointed else None
 
     def modules(self) -> Mapping[str, nn.Module]:
         modules: dict[str, nn.Module] = {role: self.learner.roles[role] for role in self.learns}
@@ -65,6 +68,9 @@ class StageTask:
             cells, figures["cells"] = self.whereabouts.cells(seen)
             boxes, figures["digits"] = self.whereabouts.boxes(batch.is_image, batch.marks)
             loss = loss + cells + boxes
+        if self.pointing is not None:
+            looks, figures["looks"] = self.pointing.judged(self.learner.spelling, batch)
+            loss = loss + looks
         return loss, figures
 
     @torch.no_grad()
@@ -153,6 +159,24 @@ SHARES = (
 )
 # Half of them shapes, whose questions are the most and the slowest to be learnt.
 SHAPES_MOSTLY = tuple(name for other in SHARES if other != "shapes" for name in ("shapes", other))
+# As many, and others by how much they still have to learn.
+SHAPES_RATHER = tuple(
+    name
+    for other in (
+        "codes",
+        "meters",
+        "receipts",
+        "codes",
+        "charts",
+        "tables",
+        "codes",
+        "meters",
+        "gauges",
+        "clocks",
+        "price_tags",
+    )
+    for name in ("shapes", other)
+)
 
 
 @dataclass(frozen=True)
@@ -167,5 +191,6 @@ class Diet:
     lessons: Lessons = USUAL
     makers: tuple[str, ...] = SHARES
     most: int = MOST_QUESTIONS
-    is_placed: bool = False  # the picture's own tokens are asked where they are
+    is_asked: bool = False  # the picture's own tokens are asked where they are
+    is_pointed: bool = False  # answers about boxes are told where to look
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from demo.data.generator import PICTURED, scene_of
-from demo.data.lessons import Lessons
 from demo.data.scene import Scene
 from demo.tokenizer import tokenizer_json_from_corpus
-from demo.train.conversation import AROUND, DESCRIBE, Writer
+from demo.train.conversation import DESCRIBE, Writer
+from demo.train.diets import diet_of
 from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
 from demo.train.plot import plot_log
-from demo.train.recipe import APART, LEARNS, STAGE3_LANGUAGE, Recipe
-from demo.train.stages import SHAPES_MOSTLY, Diet, Mixture, StageTask
+from demo.train.recipe import APART, LEARNS, Recipe
+from demo.train.stages import StageTask
 from demo.train.start import Start
 from demo.train.state import State, load_state, locked
 from demo.train.towers import SamTask, SiglipTask, TextTask
@@ -43,9 +43,7 @@ SOURCES = (
         "edge_runtime/prompt.py",
     ),
 )
-WARM_UP = 0.3  # of stage 2, over which the share of language sinks
-PLACED_STAGE = "places"
-SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
+PLACED_STAGE = "places"  # begins with waves in the table of positions
 
 
 class Trainer:
@@ -146,48 +144,8 @@ class Trainer:
             return SamTask(learner, seed, batch)
         if stage == "text":
             return TextTask(learner, self.writer, seed, batch)
-        diets = {
-            "stage1": Diet(Mixture(0.0, 0), Mixture(0.85, 0), 0.5, AROUND),
-            "stage2": Diet(
-                Mixture(self.recipe.language, round(plan.steps * WARM_UP)), Mixture(0.7, 0), 0.5, AROUND
-            ),
-            # Answers and end tokens only. Print is read by now and shapes are not: pages are mostly shapes, and fewer
-            # and fewer.
-            "stage3": Diet(
-                Mixture(STAGE3_LANGUAGE, 0),
-                Mixture(0.1, round(plan.steps * SHAPES_FIRST)),
-                lessons=Lessons(print_share=0.15, most_rows=7),
-            ),
-            # Stage 3 goes on, with fresh pictures that are mostly scenes of shapes, and with lessons on where they lie.
-            "scenes": Diet(
-                Mixture(STAGE3_LANGUAGE, 0),
-                Mixture(0.35, round(plan.steps * SHAPES_FIRST)),
-                lessons=Lessons(print_share=0.1, drill_share=0.35, located_share=0.45, most_rows=7),
-                makers=SHAPES_MOSTLY,
-                most=16,
-                first=1_000_000,
-            ),
-            # The same once more, with other pictures and as many lessons to the end.
-            "again": Diet(
-                Mixture(STAGE3_LANGUAGE, 0),
-                Mixture(0.3, 0),
-                lessons=Lessons(print_share=0.1, drill_share=0.4, located_share=0.45, most_rows=7),
-                makers=SHAPES_MOSTLY,
-                most=16,
-                first=2_000_000,
-            ),
-            # And once more, while the picture's tokens are asked where they are.
-            "places": Diet(
-                Mixture(STAGE3_LANGUAGE, 0),
-                Mixture(0.3, 0),
-                lessons=Lessons(print_share=0.1, drill_share=0.4, located_share=0.45, most_rows=7),
-                makers=SHAPES_MOSTLY,
-                most=16,
-                is_placed=True,
-                first=3_000_000,
-            ),
-        }
-        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diets[stage])
+        diet = diet_of(stage, plan.steps, self.recipe.language)
+        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diet)
 
 
 def sources_digest(tokenizer: bytes) -> str:

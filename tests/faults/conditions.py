@@ -94,7 +94,7 @@ def signal_when_all_is_done(number: int) -> None:
         os.kill(os.getpid(), number)
         rest(signals)
 
-    Signals.rest = interrupted  # type: ignore[method-assign]
+    Signals.rest = interrupted  # type: ignore[method-assign, assignment]
 
 
 def watched(places: tuple[str, str, str]) -> None:

@@ -1,0 +1,51 @@
+"""What each of the model's stages learns from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from demo.data.lessons import Lessons
+from demo.train.conversation import AROUND
+from demo.train.recipe import STAGE3_LANGUAGE
+from demo.train.stages import SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
+
+WARM_UP = 0.3  # of stage 2, over which the share of language sinks
+SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
+
+# Once more, with other pictures and as many lessons to the end.
+AGAIN = Diet(
+    Mixture(STAGE3_LANGUAGE, 0),
+    Mixture(0.3, 0),
+    lessons=Lessons(print_share=0.1, drill_share=0.4, located_share=0.45, most_rows=7),
+    makers=SHAPES_MOSTLY,
+    most=16,
+    first=2_000_000,
+)
+
+
+def diet_of(stage: str, steps: int, language: float) -> Diet:
+    """`language` is the final share in stage 2."""
+    diets = {
+        "stage1": Diet(Mixture(0.0, 0), Mixture(0.85, 0), 0.5, AROUND),
+        "stage2": Diet(Mixture(language, round(steps * WARM_UP)), Mixture(0.7, 0), 0.5, AROUND),
+        # Answers and end tokens only. Print is read by now and shapes are not: pages are mostly shapes, and fewer
+        # and fewer.
+        "stage3": Diet(
+            Mixture(STAGE3_LANGUAGE, 0),
+            Mixture(0.1, round(steps * SHAPES_FIRST)),
+            lessons=Lessons(print_share=0.15, most_rows=7),
+        ),
+        # Stage 3 goes on, with fresh pictures that are mostly scenes of shapes, and with lessons on where they lie.
+        "scenes": replace(
+            AGAIN,
+            reading=Mixture(0.35, round(steps * SHAPES_FIRST)),
+            lessons=Lessons(print_share=0.1, drill_share=0.35, located_share=0.45, most_rows=7),
+            first=1_000_000,
+        ),
+        "again": AGAIN,
+        # The picture's tokens are asked where they are.
+        "places": replace(AGAIN, is_asked=True, first=3_000_000),
+        # And answers are told where to look. Meters and codes, which still get better, come more often.
+        "looks": replace(AGAIN, is_asked=True, is_pointed=True, makers=SHAPES_RATHER, first=4_000_000),
+    }
+    return diets[stage]

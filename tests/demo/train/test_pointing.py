@@ -1,0 +1,196 @@
+"""Answers are told where to look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from demo.data.generator import scene_of
+from demo.data.lessons import Lessons, lesson_scene
+from demo.data.scene import Mark, Scene, box_text
+from demo.data.shapes import shapes_scene
+from demo.data.split import rng_from_name
+from demo.sizes import DEMO_HYBRID
+from demo.train.batch import Batch, batch_from
+from demo.train.conversation import Writer
+from demo.train.dense import CELL, CELLS
+from demo.train.model import Learner
+from demo.train.pointing import HEADS, SPELT, Pointing, spelt, token_of
+from edge_runtime.prompt import PromptFormat
+from edge_runtime.tokenizer import Tokenizer
+from tests.demo.train.small import SPEC
+
+MODEL = Path(__file__).parents[3] / "demo" / "model"
+SHAPES = [shapes_scene(rng_from_name(3, index), "train", is_drill=True) for index in range(6)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.open(MODEL / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def writer(tokenizer: Tokenizer) -> Writer:
+    return Writer(PromptFormat(tokenizer, DEMO_HYBRID.prompt, DEMO_HYBRID.image_tokens))
+
+
+@pytest.fixture(scope="module")
+def pointing(tokenizer: Tokenizer) -> Pointing:
+    return Pointing(tokenizer, SPEC.decoder.layers)
+
+
+def batch_of(writer: Writer, scenes: list[Scene]) -> Batch:
+    conversations = [writer.about_words(scenes[0], rng_from_name(1), 5)]  # without a picture: nobody looks
+    conversations += [writer.about_picture(scene, rng_from_name(2), 30, False) for scene in scenes]
+    return replace(batch_from(conversations, [], False), marks=tuple(scene.marks for scene in scenes))
+
+
+def test_every_question_about_shapes_knows_those_it_is_about() -> None:
+    for scene in SHAPES:
+        boxes = [mark.box for mark in scene.marks]
+        for question in scene.questions:
+            assert set(question.about) <= set(boxes)
+            if question.task == "count":
+                assert len(question.about) == int(question.answer)
+            elif question.task == "box":
+                (box,) = question.about
+                assert box_text(box) == question.answer
+            else:
+                is_compared = any(
+                    word in question.text for word in (" or ", "哪个", " of ", "above", "below", "在")
+                )
+                assert len(question.about) in ((1, 2) if is_compared else (1,)), question
+
+
+def test_all_tokens_of_an_answer_but_its_end_look_at_the_middles(pointing: Pointing, writer: Writer) -> None:
+    batch = batch_of(writer, SHAPES)
+    looks = list(pointing.looks(batch))
+    answers = [answer for answer in batch.answers if answer.row > 0]
+    assert len(looks) == len(answers) > 40
+    kinds = set()
+    for look, answer in zip(looks, answers, strict=True):
+        first = int(batch.is_image[look.row].nonzero()[0])
+        sink = (0,) if answer.question.task == "count" else ()
+        assert look.targets == (*sink, *(first + token_of(box) for box in answer.question.about))
+        assert all(batch.is_image[look.row, target] for target in look.targets[len(sink) :])
+        assert look.is_compared == (len(answer.question.about) == 2 and not sink)
+        rows = batch.rows[look.row].tolist()
+        assert look.places == tuple(rows[answer.start : answer.stop - 1])
+        kinds.add((answer.question.task, len(look.targets)))
+    assert {("box", 1), ("size", 2), ("count", 1), ("colour", 1)} <= kinds
+
+
+def test_boxes_of_a_page_look_at_their_shapes_while_they_are_spelled(
+    pointing: Pointing, writer: Writer
+) -> None:
+    page = lesson_scene(rng_from_name(5), "train", Lessons(print_share=0, located_share=1.0))
+    looks = list(pointing.looks(batch_of(writer, [page])))
+    assert len(looks) == len(page.marks)
+    assert sorted(look.targets[0] for look in looks) == sorted(
+        looks[0].targets[0] - token_of(page.marks[0].box) + token_of(mark.box) for mark in page.marks
+    )
+    assert all(len(look.places) == SPELT - 1 and not look.is_compared for look in looks)
+
+
+def test_what_is_read_aloud_is_looked_at_symbol_by_symbol(pointing: Pointing, writer: Writer) -> None:
+    scenes = [scene_of(3, "train", index, ("codes",)) for index in range(8)]
+    batch = batch_of(writer, scenes)
+    looks = {(look.row, look.places): look.targets for look in pointing.looks(batch)}
+    seen = 0
+    for answer in batch.answers:
+        rows, marks = batch.rows[answer.row].tolist(), scenes[answer.row - 1].marks
+        symbols = pointing.symbols(batch, answer)
+        if (
+            answer.row == 0
+            or "".join(mark.label for mark in marks).count(answer.question.answer.replace(" ", "")) > 1
+        ):
+            continue
+        first = int(batch.is_image[answer.row].nonzero()[0])
+        for place, symbol in enumerate(symbols):
+            targets = looks.get((answer.row, (rows[answer.start + place],)))
+            if not symbol.strip():
+                assert targets is None
+                continue
+            assert targets is not None
+            (target,) = targets
+            assert symbol.strip() in {mark.label for mark in marks if first + token_of(mark.box) == target}
+            seen += 1
+    assert seen > 100
+
+
+def test_what_stands_twice_or_alone_is_not_looked_for() -> None:
+    marks = [
+        Mark(symbol, (CELL * place, 0, CELL * place + CELL, CELL)) for place, symbol in enumerate("A7A7B9")
+    ]
+    assert list(spelt([" ", "A", "7"], marks)) == []
+    assert list(spelt(["B"], marks)) == []
+    assert list(spelt([], marks)) == []
+    assert list(spelt([" ", "B", " ", "9"], marks)) == [(1, 2, marks[4].box), (3, 4, marks[5].box)]
+    assert list(spelt(["B", "9", "9"], marks)) == []
+
+
+def test_what_has_to_be_judged_is_not_looked_for(pointing: Pointing, writer: Writer) -> None:
+    page = lesson_scene(rng_from_name(5), "train", Lessons(print_share=1.0))
+    dials = [
+        scene_of(3, "train", index, (maker,))
+        for index in range(3)
+        for maker in ("gauges", "clocks", "charts")
+    ]
+    assert list(pointing.looks(batch_of(writer, [page, *dials]))) == []
+
+
+def test_the_token_of_a_box_is_that_of_its_middle() -> None:
+    assert token_of((0, 0, CELL, CELL)) == 0
+    assert token_of((2 * CELL, 3 * CELL, 5 * CELL, 6 * CELL)) == 4 * CELLS + 3
+
+
+def test_heads_that_look_right_are_told_from_heads_that_do_not(pointing: Pointing, writer: Writer) -> None:
+    batch = batch_of(writer, SHAPES[:2])
+    learner = Learner(SPEC, 3)
+    learner.spelling.arrange(batch.positions, batch.branches)
+    rows, length = batch.ids.shape
+    looks = [look for look in pointing.looks(batch) if look.targets != (0,)]
+    q = torch.zeros(rows, HEADS, length, length)
+    keys = torch.eye(length).expand(rows, HEADS, length, length)
+
+    def judged(shift: int) -> tuple[float, float]:
+        q.zero_()
+        for look in looks:
+            for place in look.places:
+                for head in range(HEADS):
+                    chosen = look.targets[head % 2 :][:1] if look.is_compared else look.targets
+                    q[look.row, head, place, [target + shift * (target > 0) for target in chosen]] = 20.0
+        learner.spelling.asked = [(q, keys)] * SPEC.decoder.layers
+        loss, right = pointing.judged(learner.spelling, batch)
+        return float(loss), right
+
+    good, bad = judged(0), judged(1)
+    assert good[1] == 1.0
+    assert bad[1] < 0.1
+    assert good[0] < 1.5 < 8 < bad[0]
+
+
+def test_looking_is_learnt(pointing: Pointing, writer: Writer) -> None:
+    batch = batch_of(writer, SHAPES[:1])
+    learner = Learner(SPEC, 3)
+    optimizer = torch.optim.Adam(learner.learn(["embed", "decoder"]), 3e-3)
+    losses = []
+    for _ in range(12):
+        learner.logits(learner.roles["embed"](batch.ids), batch)
+        loss, _ = pointing.judged(learner.spelling, batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_without_a_look_there_is_nothing_to_learn(pointing: Pointing, writer: Writer) -> None:
+    batch = replace(batch_of(writer, SHAPES[:1]), answers=())
+    learner = Learner(SPEC, 3)
+    learner.logits(learner.roles["embed"](batch.ids), batch)
+    loss, right = pointing.judged(learner.spelling, batch)
+    assert (float(loss.detach()), right) == (0.0, 0.0)
