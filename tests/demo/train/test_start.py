@@ -48,7 +48,7 @@ def test_the_stage_begins_with_its_weights_and_needs_no_states(tmp_path: Path, w
     for role in SPEC.roles:
         for name, value in drawn.state_of(role).items():
             assert torch.equal(begun.state_of(role)[name], value.half().float()), (role, name)
-    trainer.run("places")
+    trainer.run(trainer.recipe.stages[-1])
     finished = trainer.finished()
     assert torch.equal(
         finished.state_of("vision_high")["position"], drawn.state_of("vision_high")["position"].half().float()
