@@ -15,6 +15,7 @@ from calibration.recipe import Recipe
 from calibration.samples import samples_from_file
 from demo.calibration_set import write_samples
 from demo.samples import FOLDER, Sample, samples
+from demo.score import outcome_of
 from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -162,7 +163,10 @@ def asked(out: Path, small: Path, pictures: Path, lap: Lap) -> Iterator[Step]:
 
 
 def answer_details(answer: Answer, less: Answer, sample: Sample) -> tuple[str, ...]:
-    verdict = "right" if answer.text.strip() == sample.answer else "not as expected"
+    outcome = outcome_of(sample.task, sample.question, sample.answer, answer.text)
+    verdict = "right" if outcome.is_right else "not as expected"
+    if outcome.iou is not None:
+        verdict += f", IoU {outcome.iou:.2f}"
     same = "the same" if less.text == answer.text else repr(less.text)
     times = ", ".join(f"{stage} {spent:.0f}" for stage, spent in answer.timings_ms.items())
     usage = answer.usage

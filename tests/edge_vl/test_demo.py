@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from demo import walkthrough
-from demo.samples import samples
-from demo.walkthrough import CHECKPOINT, Lap, Step, built
+from demo.samples import Sample, samples
+from demo.walkthrough import CHECKPOINT, Lap, Step, answer_details, built
+from edge_runtime.answer import Answer, Usage
 from edge_runtime.progress import Progress, silent
 from tests.edge_vl.command import Ran, assert_refused, ran, spawned
 
@@ -71,7 +72,24 @@ def test_every_sample_is_asked_about(shown: Shown) -> None:
 
 
 def test_most_answers_are_as_expected(shown: Shown) -> None:
-    assert shown.result.out.count("(right)") > len(samples()) / 2
+    assert len(re.findall(r"\(right(, IoU 0\.\d\d)?\)$", shown.result.out, re.MULTILINE)) > len(samples()) / 2
+
+
+@pytest.mark.parametrize(
+    ("box", "verdict"),
+    [
+        (" [100,100,300,300]", "(right, IoU 1.00)"),
+        (" [100,100,300,240]", "(right, IoU 0.70)"),
+        (" [100,100,300,160]", "(not as expected, IoU 0.30)"),
+        (" red", "(not as expected, IoU 0.00)"),
+    ],
+)
+def test_a_box_is_judged_by_what_it_covers(box: str, verdict: str) -> None:
+    answer = Answer(box, (), "stop", Usage(1, 0, 0, 1), {}, 1.0, "onnxruntime", "", {}, 1.0)
+    first, *_ = answer_details(
+        answer, answer, Sample("shapes.png", "box", "where exactly is it?", "[100,100,300,300]")
+    )
+    assert first.endswith(verdict)
 
 
 def test_engines_are_built_and_kept_where_their_library_is(shown: Shown) -> None:
