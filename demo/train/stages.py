@@ -192,5 +192,5 @@ class Diet:
     makers: tuple[str, ...] = SHARES
     most: int = MOST_QUESTIONS
     is_asked: bool = False  # the picture's own tokens are asked where they are
-    is_pointed: bool = False  # answers about boxes are told where to look
+    is_pointed: bool = False  # answers are told where to look
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it

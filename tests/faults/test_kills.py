@@ -130,22 +130,14 @@ def test_a_signal_at_a_random_moment_of_an_answer_is_one_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["signal_at_the_end", "signal_when_all_is_done"])
 def test_a_signal_after_the_last_word_is_no_traceback(
-    number: signal.Signals, forge: Forge, bundle: Path
+    moment: str, number: signal.Signals, forge: Forge, bundle: Path
 ) -> None:
+    """It ends the process as any other would be ended, or it comes too late to change how the command ended."""
     arguments = ("run", bundle, "--prompt", "hi", "--max-tokens", "2")
-    ended = forge.ran(*arguments, default_signals=True, signal_at_the_end=int(number))
-    assert (ended.status, ended.err) == (-number, ""), ended
-    assert ended.out.endswith("\n")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_when_all_is_done_changes_nothing_of_how_it_ended(
-    number: signal.Signals, forge: Forge, bundle: Path
-) -> None:
-    arguments = ("run", bundle, "--prompt", "hi", "--max-tokens", "2")
-    ended = forge.ran(*arguments, default_signals=True, signal_when_all_is_done=int(number))
-    assert (ended.status, ended.err) == (0, ""), ended
+    ended = forge.ran(*arguments, default_signals=True, **{moment: int(number)})
+    assert (ended.status, ended.err) == (-number if moment == "signal_at_the_end" else 0, ""), ended
     assert ended.out.endswith("\n")
 
 
