@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations, product
@@ -10,7 +11,7 @@ import numpy as np
 
 from demo.data import shape
 from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
-from demo.data.scene import CANVAS, Box, Question, Scene, Task
+from demo.data.scene import CANVAS, Box, Mark, Question, Scene, Task
 from demo.data.split import Split, drawn, split_of
 
 NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "black")
@@ -21,6 +22,7 @@ LETTERS = "ABCDE"
 TOP_VALUE, TICK_STEP = 10, 2
 SLOTS: dict[int, int] = {24: 12, 36: 24, 48: 24}  # pixels from bar to bar, and from the axis to the first bar
 EDGE = 4  # pixels
+Ends = tuple[Box, Box]  # of a bar: its top, and its letter
 INK: Rgb = (32, 32, 32)
 GRID: Rgb = (190, 190, 190)
 
@@ -55,12 +57,17 @@ class Plot:
 
 
 def asked(
-    rng: np.random.Generator, task: Task, answer: str, *texts: str, chinese: tuple[str, str] | None = None
+    rng: np.random.Generator,
+    task: Task,
+    answer: str,
+    *texts: str,
+    chinese: tuple[str, str] | None = None,
+    about: tuple[Box, ...] = (),
 ) -> Question:
     """One of the phrasings, now and then the Chinese one with its own answer."""
     if chinese is not None and rng.random() < CHINESE_SHARE:
-        return Question(task, chinese[0], chinese[1])
-    return Question(task, texts[int(rng.integers(len(texts)))], answer)
+        return Question(task, chinese[0], chinese[1], about)
+    return Question(task, texts[int(rng.integers(len(texts)))], answer, about)
 
 
 def layout_key(*boxes: Box, cell: int = 32) -> str:
@@ -167,7 +174,15 @@ def _draw_bars(canvas: Canvas, plot: Plot, values: tuple[int, ...], colours: tup
         canvas.text(middle - SMALL_PITCH / 2, bottom + RASTER, LETTERS[index], SMALL_SIZE, SMALL_PITCH, INK)
 
 
-def _bar_questions(rng: np.random.Generator, letter: str, value: int, colour: str) -> list[Question]:
+def _ends_of_bars(marks: Sequence[Mark]) -> list[Ends]:
+    """Of each bar, the first one's first: how tall it is can be seen from both."""
+    tops = [index for index, mark in enumerate(marks) if mark.label.endswith("bar top")]
+    return [(marks[index].box, marks[index + 1].box) for index in tops]
+
+
+def _bar_questions(
+    rng: np.random.Generator, letter: str, value: int, colour: str, ends: Ends
+) -> list[Question]:
     value_texts = (
         f"what is the value of {letter}?",
         f"what is the value of bar {letter}?",
@@ -176,13 +191,20 @@ def _bar_questions(rng: np.random.Generator, letter: str, value: int, colour: st
     colour_texts = (f"what colour is bar {letter}?", f"what is the colour of bar {letter}?")
     which_texts = (f"which bar is {colour}?", f"what letter is below the {colour} bar?")
     return [
-        asked(rng, "chart", str(value), *value_texts, chinese=(f"{letter}是多少？", str(value))),
-        asked(rng, "chart", colour, *colour_texts, chinese=(f"{letter}是什么颜色？", CHINESE[colour])),
-        asked(rng, "chart", letter, *which_texts),
+        asked(rng, "chart", str(value), *value_texts, chinese=(f"{letter}是多少？", str(value)), about=ends),
+        asked(
+            rng,
+            "chart",
+            colour,
+            *colour_texts,
+            chinese=(f"{letter}是什么颜色？", CHINESE[colour]),
+            about=ends,
+        ),
+        asked(rng, "chart", letter, *which_texts, about=ends),
     ]
 
 
-def _comparison(rng: np.random.Generator, values: tuple[int, ...]) -> Question:
+def _comparison(rng: np.random.Generator, values: tuple[int, ...], ends: Sequence[Ends]) -> Question:
     """Yes or no is drawn first, then two bars for which it is true."""
     yes = bool(rng.integers(2))
     while True:
@@ -190,15 +212,20 @@ def _comparison(rng: np.random.Generator, values: tuple[int, ...]) -> Question:
         if values[one] != values[other] and (values[one] > values[other]) == yes:
             a, b = LETTERS[one], LETTERS[other]
             texts = (f"is {a} taller than {b}?", f"is bar {a} taller than bar {b}?")
-            return asked(rng, "chart", "yes" if yes else "no", *texts)
+            tops = (ends[one][0], ends[other][0])
+            return asked(rng, "chart", "yes" if yes else "no", *texts, about=tops)
 
 
-def _questions(rng: np.random.Generator, values: tuple[int, ...], colours: tuple[str, ...]) -> list[Question]:
+def _questions(
+    rng: np.random.Generator, values: tuple[int, ...], colours: tuple[str, ...], ends: Sequence[Ends]
+) -> list[Question]:
     tallest, shortest = values.index(max(values)), values.index(min(values))
+    tallest_texts = ("which bar is the tallest?", "what is the tallest bar?")
+    shortest_texts = ("which bar is the shortest?", "what is the shortest bar?")
     questions = [
-        asked(rng, "chart", LETTERS[tallest], "which bar is the tallest?", "what is the tallest bar?"),
-        asked(rng, "chart", LETTERS[shortest], "which bar is the shortest?", "what is the shortest bar?"),
-        asked(rng, "chart", colours[tallest], "what colour is the tallest bar?"),
+        asked(rng, "chart", LETTERS[tallest], *tallest_texts, about=ends[tallest]),
+        asked(rng, "chart", LETTERS[shortest], *shortest_texts, about=ends[shortest]),
+        asked(rng, "chart", colours[tallest], "what colour is the tallest bar?", about=ends[tallest]),
         asked(
             rng,
             "chart",
@@ -207,10 +234,10 @@ def _questions(rng: np.random.Generator, values: tuple[int, ...], colours: tuple
             "how many bars does the chart have?",
             chinese=("有几个柱子？", str(len(values))),
         ),
-        _comparison(rng, values),
+        _comparison(rng, values, ends),
     ]
-    for letter, value, colour in zip(LETTERS, values, colours, strict=False):
-        questions += _bar_questions(rng, letter, value, colour)
+    for letter, value, colour, each in zip(LETTERS, values, colours, ends, strict=False):
+        questions += _bar_questions(rng, letter, value, colour, each)
     return questions
 
 
@@ -233,5 +260,5 @@ def charts_scene(rng: np.random.Generator, split: Split) -> Scene:
         words=f"a chart with {plot.bars} bars "
         + " ".join(f"{a} {colour} {value}" for a, colour, value in rows),
         marks=tuple(canvas.marks),
-        questions=tuple(_questions(rng, values, colours)),
+        questions=tuple(_questions(rng, values, colours, _ends_of_bars(canvas.marks))),
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
 from demo.data.charts import COLOURS, NAMES, asked, drawn_looks
-from demo.data.gauges import FACES, INK, Dial, dials, dials_key, draw_face, draw_number, mark_point
-from demo.data.scene import Question, Scene
+from demo.data.gauges import FACES, INK, Dial, dials, dials_key, draw_face, draw_number, mark_point, points_of
+from demo.data.scene import Box, Mark, Question, Scene
 from demo.data.split import Split, drawn
 
 HANDS = ("red", "green", "blue", "purple", "black")
@@ -83,7 +84,9 @@ def _draw_hands(canvas: Canvas, clock: Clock, inner: float) -> None:
     mark_point(canvas, "dial centre", (dial.x, dial.y))
 
 
-def _clock_questions(rng: np.random.Generator, clock: Clock) -> list[Question]:
+def _clock_questions(rng: np.random.Generator, clock: Clock, hands: tuple[Box, Box, Box]) -> list[Question]:
+    """`hands`: the tips of both, the shorter one's first, and what they turn around."""
+    hour, minute, hub = hands
     the = f"the {clock.dial.side} clock" if clock.dial.side else "the clock"
     time_texts = [f"what time does {the} show?", f"what time is on {the}?"]
     if not clock.dial.side:
@@ -91,21 +94,34 @@ def _clock_questions(rng: np.random.Generator, clock: Clock) -> list[Question]:
     chinese = None if clock.dial.side else ("现在几点？", clock.time)
     near = str(clock.minute // 5 or 12)
     return [
-        asked(rng, "clock", clock.time, *time_texts, chinese=chinese),
-        asked(rng, "clock", str(clock.hour), f"what is the hour on {the}?"),
-        asked(rng, "clock", str(clock.minute), f"how many minutes past the hour is {the}?"),
-        asked(rng, "clock", near, f"which number does the long hand of {the} point at?"),
+        asked(rng, "clock", clock.time, *time_texts, chinese=chinese, about=hands),
+        asked(rng, "clock", str(clock.hour), f"what is the hour on {the}?", about=hands),
+        asked(
+            rng,
+            "clock",
+            str(clock.minute),
+            f"how many minutes past the hour is {the}?",
+            about=(minute, hub),
+        ),
+        asked(
+            rng,
+            "clock",
+            near,
+            f"which number does the long hand of {the} point at?",
+            about=(minute, hub),
+        ),
         asked(rng, "clock", clock.frame, f"what colour is the frame of {the}?"),
-        asked(rng, "clock", clock.hands, f"what colour are the hands of {the}?"),
+        asked(rng, "clock", clock.hands, f"what colour are the hands of {the}?", about=(minute, hour)),
         asked(rng, "clock", "yes" if clock.numbered else "no", f"are there numbers on {the}?"),
     ]
 
 
-def _questions(rng: np.random.Generator, clocks: tuple[Clock, ...]) -> list[Question]:
+def _questions(rng: np.random.Generator, clocks: tuple[Clock, ...], marks: Sequence[Mark]) -> list[Question]:
+    points = (points_of(marks, label) for label in ("hour tip", "minute tip", "dial centre"))
     texts = ("how many clocks are there?", "how many clocks do you see?")
     questions = [asked(rng, "clock", str(len(clocks)), *texts, chinese=("有几个钟？", str(len(clocks))))]
-    for clock in clocks:
-        questions += _clock_questions(rng, clock)
+    for clock, hands in zip(clocks, zip(*points, strict=True), strict=True):
+        questions += _clock_questions(rng, clock, hands)
     return questions
 
 
@@ -128,5 +144,5 @@ def clocks_scene(rng: np.random.Generator, split: Split) -> Scene:
         caption=", ".join(described),
         words=" ".join(f"{one} and {other}" for one, other in zip(described, numbers, strict=True)),
         marks=tuple(canvas.marks),
-        questions=tuple(_questions(rng, clocks)),
+        questions=tuple(_questions(rng, clocks, canvas.marks)),
     )

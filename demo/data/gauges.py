@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, hypot, radians, sin
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from demo.data.canvas import PAPERS, RASTER, Canvas, Rgb
 from demo.data.charts import COLOURS, NAMES, asked, drawn_looks, layout_key
-from demo.data.scene import CANVAS, Box, Question, Scene
+from demo.data.scene import CANVAS, Box, Mark, Question, Scene
 from demo.data.split import Split, drawn
 
 FACES: tuple[Rgb, ...] = ((255, 255, 255), (250, 244, 224), (226, 236, 246))
@@ -126,6 +127,11 @@ def mark_point(canvas: Canvas, label: str, point: tuple[float, float]) -> None:
     canvas.mark(label, (x - POINT, y - POINT, x + POINT, y + POINT))
 
 
+def points_of(marks: Sequence[Mark], label: str) -> list[Box]:
+    """Of all dials, the first one's first."""
+    return [mark.box for mark in marks if mark.label == label]
+
+
 def _step_and_zone(rng: np.random.Generator, end: int) -> tuple[int, tuple[float, float]]:
     """Draws both answers first: in the zone or not, above the middle or not. Zone ends lie between steps."""
     inside, above = bool(rng.integers(2)), bool(rng.integers(2))
@@ -200,31 +206,33 @@ def _draw_needle(canvas: Canvas, gauge: Gauge, length: float) -> None:
     mark_point(canvas, "needle tip", tip)
 
 
-def _gauge_questions(rng: np.random.Generator, gauge: Gauge) -> list[Question]:
+def _gauge_questions(rng: np.random.Generator, gauge: Gauge, ends: tuple[Box, Box]) -> list[Question]:
+    """`ends` of the needle: where it points, and where it is held."""
     the = f"the {gauge.dial.side} gauge" if gauge.dial.side else "the gauge"
     middle = gauge.end // 2
     above = "yes" if int(gauge.reading) > middle else "no"
     zone_texts = (f"is the needle of {the} in the red zone?", f"is {the} in the red zone?")
     return [
-        asked(rng, "gauge", gauge.reading, f"what does {the} show?", f"read {the}."),
-        asked(rng, "gauge", "yes" if gauge.in_zone else "no", *zone_texts),
-        asked(rng, "gauge", above, f"does {the} show more than {middle}?"),
+        asked(rng, "gauge", gauge.reading, f"what does {the} show?", f"read {the}.", about=ends),
+        asked(rng, "gauge", "yes" if gauge.in_zone else "no", *zone_texts, about=ends),
+        asked(rng, "gauge", above, f"does {the} show more than {middle}?", about=ends),
         asked(rng, "gauge", gauge.frame, f"what colour is the frame of {the}?"),
-        asked(rng, "gauge", gauge.needle, f"what colour is the needle of {the}?"),
+        asked(rng, "gauge", gauge.needle, f"what colour is the needle of {the}?", about=ends),
     ]
 
 
-def _questions(rng: np.random.Generator, gauges: tuple[Gauge, ...]) -> list[Question]:
+def _questions(rng: np.random.Generator, gauges: tuple[Gauge, ...], marks: Sequence[Mark]) -> list[Question]:
+    tips, hubs = (points_of(marks, label) for label in ("needle tip", "dial centre"))
     texts = ("how many gauges are there?", "how many gauges do you see?")
     questions = [asked(rng, "gauge", str(len(gauges)), *texts)]
-    for gauge in gauges:
-        questions += _gauge_questions(rng, gauge)
+    for gauge, tip, hub in zip(gauges, tips, hubs, strict=True):
+        questions += _gauge_questions(rng, gauge, (tip, hub))
     if len(gauges) == 1:
         questions.append(asked(rng, "gauge", str(gauges[0].end), "what is the largest number on the gauge?"))
     else:
         more, less = sorted(gauges, key=lambda gauge: -gauge.step)
-        questions.append(asked(rng, "gauge", more.dial.side, "which gauge shows more?"))
-        questions.append(asked(rng, "gauge", less.dial.side, "which gauge shows less?"))
+        questions.append(asked(rng, "gauge", more.dial.side, "which gauge shows more?", about=tuple(tips)))
+        questions.append(asked(rng, "gauge", less.dial.side, "which gauge shows less?", about=tuple(tips)))
     return questions
 
 
@@ -250,5 +258,5 @@ def gauges_scene(rng: np.random.Generator, split: Split) -> Scene:
         caption=", ".join(map(_described, gauges)),
         words=" ".join(map(_in_words, gauges)),
         marks=tuple(canvas.marks),
-        questions=tuple(_questions(rng, gauges)),
+        questions=tuple(_questions(rng, gauges, canvas.marks)),
     )

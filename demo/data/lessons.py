@@ -9,7 +9,7 @@ import numpy as np
 from demo.data.pages import page_scene
 from demo.data.scene import Scene
 from demo.data.shape_pages import MOST_ROWS, shape_page
-from demo.data.shapes import shapes_scene
+from demo.data.shapes import counted_scene, shapes_scene
 from demo.data.split import Split
 
 LOCATED_ROWS = 3  # a box is a long answer
@@ -17,12 +17,13 @@ LOCATED_ROWS = 3  # a box is a long answer
 
 @dataclass(frozen=True)
 class Lessons:
-    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located; the rest are shapes to be
-    named. And how many rows of shapes there are at most."""
+    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted; the rest
+    are shapes to be named. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
     drill_share: float = 0.0
     located_share: float = 0.0
+    counted_share: float = 0.0
     most_rows: int = MOST_ROWS
 
 
@@ -36,6 +37,9 @@ def lesson_scene(rng: np.random.Generator, split: Split, lessons: Lessons = USUA
     kind -= lessons.print_share
     if kind < lessons.drill_share:
         return shapes_scene(rng, split, is_drill=True)
-    if kind < lessons.drill_share + lessons.located_share:
+    kind -= lessons.drill_share
+    if kind < lessons.located_share:
         return shape_page(rng, split, LOCATED_ROWS, is_located=True)
+    if kind < lessons.located_share + lessons.counted_share:
+        return counted_scene(rng, split)
     return shape_page(rng, split, lessons.most_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -219,7 +220,8 @@ def _draw_reading(canvas: Canvas, meter: Meter, glass: Rgb) -> None:
             centre += panel.pitch
 
 
-def _draw_meter(canvas: Canvas, meter: Meter) -> None:
+def _draw_meter(canvas: Canvas, meter: Meter) -> list[Box]:
+    """The boxes of its digits."""
     panel = meter.panel
     canvas.text(panel.left, panel.middle, meter.name, SMALL_SIZE, SMALL_PITCH, INK)
     glass = LCD if meter.lit == "black" else GLASS
@@ -227,10 +229,12 @@ def _draw_meter(canvas: Canvas, meter: Meter) -> None:
     canvas.draw.rectangle((left, panel.frame_top, right, bottom), fill=COLOURS[meter.frame])
     inner = (left + FRAME, panel.frame_top + FRAME, right - FRAME, bottom - FRAME)
     canvas.draw.rectangle(inner, fill=glass, outline=(150, 150, 150))
+    before = len(canvas.marks)
     _draw_reading(canvas, meter, glass)
+    return [mark.box for mark in canvas.marks[before:] if mark.label.isdecimal()]
 
 
-def _meter_questions(rng: np.random.Generator, meter: Meter) -> list[Question]:
+def _meter_questions(rng: np.random.Generator, meter: Meter, digits: Sequence[Box]) -> list[Question]:
     """About one meter: called by its name or its side when there are two."""
     if meter.side:
         by_name = f"the {meter.name} meter"
@@ -241,23 +245,26 @@ def _meter_questions(rng: np.random.Generator, meter: Meter) -> list[Question]:
         the = by_name = "the meter"
         chinese = ("电表显示多少？", meter.reading)
         name_texts = ["what is the name of the meter?", "what name is on the meter?"]
+    first, last = (digits[0],), (digits[-1],)
     return [
         asked(rng, "meter", meter.reading, f"what does {by_name} show?", f"read {by_name}.", chinese=chinese),
         asked(rng, "meter", meter.name, *name_texts),
-        asked(rng, "meter", meter.lit, f"what colour are the digits of {the}?"),
+        asked(rng, "meter", meter.lit, f"what colour are the digits of {the}?", about=first),
         asked(rng, "meter", meter.frame, f"what colour is the frame of {the}?"),
         asked(rng, "meter", str(meter.panel.digits), f"how many digits does {the} show?"),
-        asked(rng, "meter", meter.reading.strip("-")[0], f"what is the first digit of {the}?"),
-        asked(rng, "meter", meter.reading[-1], f"what is the last digit of {the}?"),
+        asked(rng, "meter", meter.reading.strip("-")[0], f"what is the first digit of {the}?", about=first),
+        asked(rng, "meter", meter.reading[-1], f"what is the last digit of {the}?", about=last),
     ]
 
 
-def _questions(rng: np.random.Generator, meters: tuple[Meter, ...]) -> list[Question]:
+def _questions(
+    rng: np.random.Generator, meters: tuple[Meter, ...], digits: Sequence[Sequence[Box]]
+) -> list[Question]:
     count = str(len(meters))
     texts = ("how many meters are there?", "how many meters do you see?")
     questions = [asked(rng, "meter", count, *texts, chinese=("有几个电表？", count))]
-    for meter in meters:
-        questions += _meter_questions(rng, meter)
+    for meter, each in zip(meters, digits, strict=True):
+        questions += _meter_questions(rng, meter, each)
     if len(meters) == 2:
         more, less = sorted(meters, key=lambda meter: -float(meter.reading))
         named = "what is the name of the meter that shows"
@@ -269,7 +276,8 @@ def _questions(rng: np.random.Generator, meters: tuple[Meter, ...]) -> list[Ques
     else:
         (only,) = meters
         colour = (only.lit, "what colour are the digits?")
-        questions[3] = asked(rng, "meter", *colour, chinese=("数字是什么颜色？", CHINESE[only.lit]))
+        chinese, about = ("数字是什么颜色？", CHINESE[only.lit]), (digits[0][0],)
+        questions[3] = asked(rng, "meter", *colour, chinese=chinese, about=about)
     return questions
 
 
@@ -283,13 +291,12 @@ def meters_scene(rng: np.random.Generator, split: Split) -> Scene:
     (colours as `drawn_looks` says)."""
     meters = _meters(rng, split)
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
-    for meter in meters:
-        _draw_meter(canvas, meter)
+    digits = [_draw_meter(canvas, meter) for meter in meters]
     words = " ".join(f"{m.side} meter {m.name} {_described(m)}".strip() for m in meters)
     return Scene(
         picture=canvas.finished(),
         caption=f"{len(meters)} meter{'s' * (len(meters) > 1)} with " + " and ".join(map(_described, meters)),
         words=words,
         marks=tuple(canvas.marks),
-        questions=tuple(_questions(rng, meters)),
+        questions=tuple(_questions(rng, meters, digits)),
     )

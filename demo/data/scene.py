@@ -41,7 +41,7 @@ class Mark:
 @dataclass(frozen=True)
 class Question:
     """A box is asked for with the task "box" and answered as "[left,top,right,bottom]", each 0 to 999. `about` are the boxes, on the
-    canvas, of the shapes that one has to look at for the answer."""
+    canvas, of what one has to look at for the answer: all the shapes that are counted, or up to three things side by side."""
 
     task: Task
     text: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -150,8 +150,7 @@ class Asker:
         self.questions: dict[str, Question] = {}
 
     def asked(self, counted: dict[Word, int], most: int = ASKED) -> tuple[Question, ...]:
-        for things, count in counted.items():
-            self.ask("count", Word(str(count), str(count)), self.counted(things), it=things)
+        self.ask_counts(counted)
         self.ask_looks("colour", most)
         self.ask_looks("kind", most)
         self.ask_corners(most)
@@ -160,6 +159,10 @@ class Asker:
         self.ask_larger()
         self.ask_boxes(most)
         return tuple(self.questions.values())
+
+    def ask_counts(self, counted: Mapping[Word, int]) -> None:
+        for things, count in counted.items():
+            self.ask("count", Word(str(count), str(count)), self.counted(things), it=things)
 
     def counted(self, things: Word) -> tuple[Shape, ...]:
         """Those that "red things", "rings" or just "shapes" stands for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -44,6 +45,37 @@ def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False)
         boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
         shapes = tuple(map(Shape, kinds, colours, boxes))
         asked = Asker(rng, shapes).asked(counted, len(shapes) if is_drill else ASKED)
+    return drawn_scene(rng, paper, shapes, asked)
+
+
+def counted_scene(rng: np.random.Generator, split: Split) -> Scene:
+    """Shapes of which every colour and kind is counted, those that are there and one of each that is not."""
+    paper, palette = palette_of(rng, split)
+    colours, kinds, counted = counted_looks(rng, palette)
+    every = {
+        things_of(name): colours.count(name)
+        for name in (*set_in_order(colours), absent(rng, COLOURS, colours))
+    }
+    every |= {kinds_of(name): kinds.count(name) for name in (*set_in_order(kinds), absent(rng, KINDS, kinds))}
+    boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
+    asker = Asker(rng, tuple(map(Shape, kinds, colours, boxes)))
+    asker.ask_counts({**counted, **every, EVERY: len(colours)})
+    return drawn_scene(rng, paper, asker.shapes, tuple(asker.questions.values()))
+
+
+def set_in_order(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def absent(rng: np.random.Generator, every: Iterable[str], there: Sequence[str]) -> str:
+    """One of the names that are not there, if there is one."""
+    names = [name for name in every if name not in there] or list(there)
+    return names[int(rng.integers(len(names)))]
+
+
+def drawn_scene(
+    rng: np.random.Generator, paper: Rgb, shapes: tuple[Shape, ...], asked: tuple[Question, ...]
+) -> Scene:
     canvas = Canvas(rng, paper)
     for shape in shapes:
         draw_shape(canvas, shape)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from demo.data.scene import Question, Scene
+from demo.data.scene import Question, Scene, Task
 from edge_runtime.prompt import ImageRef, PromptFormat, Turn, common_prefix
 
 PICTURE = ImageRef(b"picture")
+NO_WORTH: Mapping[Task, float] = {}
+OPENING = re.compile(r'\{"\w+": "?')  # of an object with one answer
 DESCRIBE = "describe the picture."
 CAPITALISED = 0.2
 CHAINED = 0.2  # share of the conversations in which one question follows the other
+OBJECT_KEYS = ("answer", "result", "value", "text")  # or the task's own name
 AROUND = 0.05  # how much tokens outside the answers count where the language itself is learnt
 
 
@@ -48,15 +52,24 @@ class Writer:
         self.cue = tuple(prompts.tokenizer.encode(prompts.spec.assistant + ":"))
 
     def about_picture(
-        self, scene: Scene, rng: np.random.Generator, most: int, is_describing: bool
+        self,
+        scene: Scene,
+        rng: np.random.Generator,
+        most: int,
+        is_describing: bool,
+        objects: float = 0.0,
+        worth: Mapping[Task, float] = NO_WORTH,
     ) -> Conversation:
-        """At most `most` questions, apart or one after the other; describing gives no answers away."""
+        """At most `most` questions, apart or one after the other; describing gives no answers away. `objects` is the share of answers
+        that stand in a JSON object, `worth` what those to some tasks count more or less than others."""
         questions = chosen(scene, rng, most)
+        if objects:
+            questions = [in_object(each, rng) if rng.random() < objects else each for each in questions]
         is_chained = bool(rng.random() < CHAINED)
         if is_describing:
             questions = [*questions, Question("dialogue", DESCRIBE, scene.words)]
         talks = [questions] if is_chained else [[question] for question in questions]
-        return self.joined([self.said(talk, "", True) for talk in talks], questions, 0.0)
+        return self.joined([self.said(talk, "", True) for talk in talks], questions, 0.0, worth)
 
     def about_words(
         self, scene: Scene, rng: np.random.Generator, most: int, around: float = AROUND
@@ -79,7 +92,11 @@ class Writer:
         return (*prompt.ids, *last, self.prompts.spec.eos_id)
 
     def joined(
-        self, talks: Sequence[tuple[int, ...]], questions: Sequence[Question], around: float
+        self,
+        talks: Sequence[tuple[int, ...]],
+        questions: Sequence[Question],
+        around: float,
+        worth: Mapping[Task, float] = NO_WORTH,
     ) -> Conversation:
         """What all conversations begin with, once, and then the rest of each."""
         shared = min((common_prefix(talks[0], talk) for talk in talks[1:]), default=0)
@@ -90,12 +107,28 @@ class Writer:
             branches += [branch] * (len(talk) - shared)
         is_image = tuple(each == self.prompts.spec.image_id for each in ids)
         weights = [0.0 if masked else around for masked in is_image]
-        answers = self.answers_in(tuple(ids))
-        for start, stop in answers:
-            weights[start:stop] = [(stop - start) ** -0.5] * (stop - start)
+        answers = list[tuple[int, int]]()
+        for (begin, stop), question in zip(self.answers_in(tuple(ids)), questions, strict=True):
+            start = begin + self.opening_of(question)
+            # That an object begins is hardly to be learnt: only a schema asks for one.
+            weights[begin + 1 : start] = [AROUND] * max(0, start - begin - 1)
+            weight = worth.get(question.task, 1.0) * (stop - start) ** -0.5
+            weights[start:stop] = [weight] * (stop - start)
+            answers.append((start, stop))
         return Conversation(
-            tuple(ids), is_image, tuple(positions), tuple(branches), tuple(weights), answers, tuple(questions)
+            tuple(ids),
+            is_image,
+            tuple(positions),
+            tuple(branches),
+            tuple(weights),
+            tuple(answers),
+            tuple(questions),
         )
+
+    def opening_of(self, question: Question) -> int:
+        """How many tokens open the JSON object in which the answer stands, if it stands in one."""
+        opening = OPENING.match(question.answer)
+        return len(self.prompts.tokenizer.encode(" " + opening[0])) if opening else 0
 
     def answers_in(self, ids: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """From after each cue to the end token."""
@@ -108,6 +141,15 @@ class Writer:
             else:
                 row += 1
         return tuple(found)
+
+
+def in_object(question: Question, rng: np.random.Generator) -> Question:
+    """With its answer as it stands where a schema asks for a JSON object."""
+    keys = (question.task, *OBJECT_KEYS)
+    key = keys[int(rng.integers(len(keys)))]
+    is_number = question.answer.isdecimal() and bool(rng.integers(2))
+    said = question.answer if is_number else f'"{question.answer}"'
+    return replace(question, answer=f'{{"{key}": {said}}}')
 
 
 def chosen(scene: Scene, rng: np.random.Generator, most: int) -> list[Question]:

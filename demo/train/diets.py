@@ -7,7 +7,7 @@ from dataclasses import replace
 from demo.data.lessons import Lessons
 from demo.train.conversation import AROUND
 from demo.train.recipe import STAGE3_LANGUAGE
-from demo.train.stages import SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
+from demo.train.stages import CODES_TOO, SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
 
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
@@ -47,5 +47,19 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
         "places": replace(AGAIN, is_asked=True, first=3_000_000),
         # And answers are told where to look. Meters and codes, which still get better, come more often.
         "looks": replace(AGAIN, is_asked=True, is_pointed=True, makers=SHAPES_RATHER, first=4_000_000),
+        # As many codes as shapes, and counts by themselves; what is known counts less.
+        "polish": replace(
+            AGAIN,
+            reading=Mixture(0.3, 0),
+            lessons=Lessons(
+                print_share=0.05, drill_share=0.45, located_share=0.1, counted_share=0.35, most_rows=7
+            ),
+            is_asked=True,
+            is_pointed=True,
+            makers=CODES_TOO,
+            first=5_000_000,
+            objects=0.05,
+            worth={"code": 2.0, "count": 1.5, "meter": 1.5, "shape": 1.5, "small_print": 0.5},
+        ),
     }
     return diets[stage]

@@ -22,7 +22,8 @@ from demo.train.whereabouts import HEARD
 from edge_runtime.tokenizer import Tokenizer
 
 POINTING = HEARD + 1  # the block behind the one whose tokens know their boxes
-HEADS = 4  # of it; of two shapes that are compared, every other looks at the same
+HEADS = 4  # of it; of two or three things side by side they look at one each, in turn
+NOWHERE = 0  # the first token of all, which every other sees
 OPEN = "["
 READ: tuple[Task, ...] = (
     "code",
@@ -37,13 +38,12 @@ SPELT = len(box_text((0, 0, 0, 0)))  # symbols, each a token
 
 @dataclass(frozen=True)
 class Look:
-    """In one row of a batch the tokens at `places` are about what those at `targets` stand for: each of the heads about all alike, or, of
-    two that are compared, every other."""
+    """In one row of a batch the tokens at `places` are about what the tokens at `targets` stand for: a tuple for each head, all of
+    which it should look at alike."""
 
     row: int
     places: tuple[int, ...]
-    targets: tuple[int, ...]
-    is_compared: bool = False
+    targets: tuple[tuple[int, ...], ...]
 
 
 class Pointing:
@@ -54,25 +54,24 @@ class Pointing:
         self.block = min(POINTING, layers - 1)
 
     def judged(self, spelling: Training, batch: Batch) -> tuple[Tensor, float]:
-        """The loss, and of looks at one thing the share that falls on it more than on anything else."""
+        """The loss, a look weighing as much as any other however long its answer is; and of looks at one thing the share that falls
+        on it more than on anything else."""
         q, keys = spelling.asked[self.block]
-        losses, rights = [0.0 * q.float().sum()[None]], list[Tensor]()
+        loss, count, rights = 0.0 * q.float().sum(), 0, list[Tensor]()
         for row, looks in groupby(self.looks(batch), key=lambda look: look.row):
             several = list(looks)
             places = torch.tensor([place for look in several for place in look.places])
             scores = q[row, :HEADS, places] @ keys[row, :HEADS].transpose(1, 2)
             shares = (scores.float() + spelling.hidden[row, places]).log_softmax(-1)
-            sizes = [len(look.places) for look in several]
-            for look, each in zip(several, torch.split(shares, sizes, dim=1), strict=True):
-                targets, heads = torch.tensor(look.targets), torch.arange(len(each))
-                if look.is_compared:
-                    losses.append(-each[heads, :, targets[heads % 2]].flatten())
-                else:
-                    losses.append(-each[..., targets].mean(-1).flatten())
-                if len(look.targets) == 1:
-                    rights.append((each.detach().argmax(-1) == targets).flatten())
-        right = float(torch.cat(rights).float().mean()) if rights else 0.0
-        return torch.cat(losses).sum() / max(1, sum(map(len, losses[1:]))), right
+            wanted = [each for each in wanted_of(several) if each[0] < q.shape[1]]
+            heads, order, targets = torch.tensor([each[:3] for each in wanted]).T
+            weights = torch.tensor([each[3] for each in wanted])
+            loss = loss - (shares[heads, order, targets] * weights).sum()
+            found = shares.detach().argmax(-1)[heads, order] == targets
+            rights.append(found[torch.tensor([each[4] for each in wanted])])
+            count += len(several)
+        right = torch.cat(rights).float() if rights else torch.zeros(0)
+        return loss / max(1, count), float(right.mean()) if len(right) else 0.0
 
     def looks(self, batch: Batch) -> Iterator[Look]:
         pictured = batch.is_image.any(1).nonzero().flatten().tolist()
@@ -84,17 +83,19 @@ class Pointing:
 
     def looks_of(self, answer: Answer, batch: Batch, first: int, marks: Sequence[Mark]) -> Iterator[Look]:
         """`first` is the picture's first token."""
-        places = tuple(batch.rows[answer.row, answer.start : answer.stop - 1].tolist())  # not the end's
-        about = tuple(first + token_of(box) for box in answer.question.about)
-        task = answer.question.task
-        if task == "count":  # how little is left to the first token of all says how many there are
-            yield Look(answer.row, places, (0, *about))
+        *places, end = batch.rows[answer.row, answer.start : answer.stop].tolist()
+        about, task = answer.question.about, answer.question.task
+        if task == "count":
+            yield Look(answer.row, tuple(places), counted(about, first))
         elif about:
-            yield Look(answer.row, places, about, len(about) == 2)
+            seen = [(first + token_of(box),) for box in about]
+            yield Look(answer.row, tuple(places), tuple(seen[head % len(seen)] for head in range(HEADS)))
         else:
-            found = (spelt if task in READ else boxed)(self.symbols(batch, answer), marks)
+            found = list((spelt if task in READ else boxed)(self.symbols(batch, answer), marks))
             for start, stop, box in found:
-                yield Look(answer.row, places[start:stop], (first + token_of(box),))
+                yield Look(answer.row, tuple(places[start:stop]), ((first + token_of(box),),) * HEADS)
+            if found and task in READ:  # where nothing more is to be read, nothing is to be seen
+                yield Look(answer.row, (end,), ((NOWHERE,),) * HEADS)
 
     def symbols(self, batch: Batch, answer: Answer) -> list[str]:
         """What each token of an answer stands for, but its end."""
@@ -128,3 +129,35 @@ def token_of(box: Box) -> int:
     """The one in which its middle lies."""
     left, top, right, bottom = (value / CELL for value in box)
     return cell_of(top, bottom) * CELLS + cell_of(left, right)
+
+
+def counted(boxes: Sequence[Box], first: int) -> tuple[tuple[int, ...], ...]:
+    """Each head looks at those in its quarter of the picture, and nowhere: how little is left to that says how many there are, and
+    none is told from one, and one from two, more easily than five from six."""
+    tokens = [token_of(box) for box in boxes]
+    return tuple(
+        (NOWHERE, *(first + token for token in tokens if quarter_of(token) == head)) for head in range(HEADS)
+    )
+
+
+def quarter_of(token: int) -> int:
+    row, column = divmod(token, CELLS)
+    return row // (CELLS // 2) * 2 + column // (CELLS // 2)
+
+
+Wanted = tuple[
+    int, int, int, float, bool
+]  # head, which of all places, target, weight, whether it is the only target
+
+
+def wanted_of(looks: Iterable[Look]) -> list[Wanted]:
+    """Of looks one after the other in one row; the weights of each are one in sum."""
+    wanted: list[Wanted] = []
+    start = 0
+    for look in looks:
+        for head, targets in enumerate(look.targets):
+            weight = 1 / (len(look.targets) * len(look.places) * len(targets))
+            for place in range(start, start + len(look.places)):
+                wanted += [(head, place, target, weight, len(targets) == 1) for target in targets]
+        start += len(look.places)
+    return wanted

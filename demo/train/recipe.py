@@ -56,27 +56,18 @@ PLANS = (
     Plan("again", 6000, 6, 1e-3, 250),
     Plan("places", 4500, 6, 1e-3, 250),
     Plan("looks", 5000, 6, 8e-4, 500),
+    Plan("polish", 10000, 6, 7e-4, 500),
 )
-NEEDS: dict[str, tuple[str, ...]] = {
-    "stage1": ("siglip", "sam", "text"),
-    "stage2": ("siglip", "sam", "text", "stage1"),
-    "stage3": ("siglip", "sam", "text", "stage1", "stage2"),
-    "scenes": ("siglip", "sam", "text", "stage1", "stage2", "stage3"),
-    "again": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes"),
-    "places": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes", "again"),
-    "looks": ("siglip", "sam", "text", "stage1", "stage2", "stage3", "scenes", "again", "places"),
-}
+NAMES = tuple(plan.name for plan in PLANS)
+NEEDS = {name: NAMES[:place] for place, name in enumerate(NAMES) if name not in APART}  # all before it
+ALL_BUT_SAM: tuple[Role, ...] = ("vision_low", "adaptor", "embed", "decoder")
 LEARNS: dict[str, tuple[Role, ...]] = {
+    **dict.fromkeys(NAMES, ALL_BUT_SAM),
     "siglip": ("vision_low",),
     "sam": ("vision_high",),
     "text": ("embed", "decoder"),
     "stage1": ("adaptor",),
     "stage2": ("adaptor", "embed", "decoder"),
-    "stage3": ("vision_low", "adaptor", "embed", "decoder"),
-    "scenes": ("vision_low", "adaptor", "embed", "decoder"),
-    "again": ("vision_low", "adaptor", "embed", "decoder"),
-    "places": ("vision_low", "adaptor", "embed", "decoder"),
-    "looks": ("vision_low", "adaptor", "embed", "decoder"),
 }
 HYBRID = Recipe("hybrid", DEMO_HYBRID, DEMO_HYBRID, PLANS, needs=NEEDS)
 LOW = Recipe(

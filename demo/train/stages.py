@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from demo.data.generator import PICTURED, scene_of
 from demo.data.lessons import USUAL, Lessons, lesson_scene
-from demo.data.scene import Mark
+from demo.data.scene import Mark, Task
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
@@ -107,7 +107,8 @@ class StageTask:
         pictures, marks = list[Pixels](), list[tuple[Mark, ...]]()
         spec = self.learner.spec
         is_training = split == "train"
-        first = step * count + (self.diet.first if is_training else 0)
+        diet, most = self.diet, self.diet.most
+        first, objects = (step * count + diet.first, diet.objects) if is_training else (step * count, 0.0)
         for index in range(first, first + count):
             if rng.random() < language:
                 kinds = PICTURED if rng.random() < 0.5 else ("dialogue",)
@@ -121,7 +122,9 @@ class StageTask:
                     else scene_of(self.seed, split, index, self.diet.makers if is_training else SHARES)
                 )
                 is_describing = bool(rng.random() < describing)
-                conversations.append(self.writer.about_picture(scene, rng, self.diet.most, is_describing))
+                conversations.append(
+                    self.writer.about_picture(scene, rng, most, is_describing, objects, diet.worth)
+                )
                 pictures.append(pixels_of(scene, spec.preprocess))
                 marks.append(scene.marks)
         batch = batch_from(conversations, pictures, spec.high is not None)
@@ -177,6 +180,19 @@ SHAPES_RATHER = tuple(
     )
     for name in ("shapes", other)
 )
+# What still misses its bars, and in between what has been told least where to look.
+CODES_TOO = tuple(
+    name
+    for one, other in (
+        ("meters", "charts"),
+        ("meters", "receipts"),
+        ("clocks", "meters"),
+        ("tables", "charts"),
+        ("meters", "gauges"),
+        ("clocks", "price_tags"),
+    )
+    for name in ("shapes", one, "codes", other)
+)
 
 
 @dataclass(frozen=True)
@@ -194,3 +210,5 @@ class Diet:
     is_asked: bool = False  # the picture's own tokens are asked where they are
     is_pointed: bool = False  # answers are told where to look
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it
+    objects: float = 0.0  # share of the answers that stand in a JSON object
+    worth: Mapping[Task, float] = field(default_factory=dict)  # of answers, where it is not 1

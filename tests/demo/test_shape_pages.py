@@ -12,7 +12,7 @@ from demo.data.placing import apart
 from demo.data.scene import CANVAS, Scene, box_text
 from demo.data.shape import colours_key
 from demo.data.shape_pages import LOCATE, NAME, shape_page
-from demo.data.shape_questions import ASKED
+from demo.data.shape_questions import ASKED, kinds_of, things_of
 from demo.data.shapes import shapes_scene
 from demo.data.split import Split, rng_from_name, split_of
 from tests.demo.printed_lines import SPLITS, made
@@ -99,6 +99,25 @@ def test_a_drill_asks_about_more_shapes_than_a_usual_picture() -> None:
     assert all(tasks[0][task] > tasks[1][task] for task in ("colour", "shape", "box", "place"))
     boxes = [question for scene in usual for question in scene.questions if question.task == "box"]
     assert len(boxes) <= ASKED * len(usual)
+
+
+def test_a_lesson_in_counting_counts_every_colour_and_every_kind_and_what_is_not_there() -> None:
+    answers = Counter[str]()
+    for index in range(40):
+        lessons = Lessons(print_share=0, counted_share=1)
+        scene = lesson_scene(rng_from_name(7, "counted", index), "train", lessons)
+        there = [mark.label.split() for mark in scene.marks]
+        for question in scene.questions:
+            assert question.task == "count"
+            assert len(question.about) == int(question.answer)
+            answers[question.answer] += 1
+        said = " ".join(question.text for question in scene.questions)
+        names = [(colour, things_of(colour)) for colour, _ in there]
+        names += [(kind, kinds_of(kind)) for _, kind in there]
+        for name, words in names:
+            assert words.english in said or words.chinese in said, (name, said)
+        assert "0" in {question.answer for question in scene.questions}
+    assert set(answers) == set("0123456")
 
 
 @pytest.mark.parametrize(

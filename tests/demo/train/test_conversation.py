@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -107,6 +108,42 @@ def test_a_description_comes_last_where_it_gives_nothing_away(writer: Writer) ->
     described = writer.about_picture(scene, rng_from_name(2), 4, True)
     assert [each.text for each in described.questions].index(DESCRIBE) == len(described.questions) - 1
     assert described.questions[-1].answer == scene.words
+
+
+def test_an_answer_in_an_object_is_learnt_from_where_a_schema_leaves_a_choice(writer: Writer) -> None:
+    seen = set()
+    for index in range(27):
+        scene = scene_of(1, "train", index, PICTURED)
+        each = writer.about_picture(scene, rng_from_name(1, index), 6, False, objects=0.5)
+        plain = {question.text.lower(): question.answer for question in scene.questions}
+        for (start, stop), question in zip(each.answers, each.questions, strict=True):
+            answer, text = plain[question.text.lower()], writer.prompts.tokenizer.decode(each.ids[start:stop])
+            if question.answer == answer:
+                assert text.strip() == answer
+                continue
+            (value,) = json.loads(question.answer).values()
+            seen.add(type(value))
+            assert str(value) == answer
+            assert text == (f"{answer}}}" if isinstance(value, int) else f'{answer}"}}')
+            opening = writer.prompts.tokenizer.encode(" " + question.answer[: question.answer.index(text)])
+            before = start - len(opening)
+            assert each.ids[before:start] == tuple(opening)
+            assert each.weights[before] == 0.0  # whether there is an object is not for the model to say
+            assert set(each.weights[before + 1 : start]) == {AROUND}
+    assert seen == {int, str}
+
+
+def test_what_misses_its_bar_may_count_more(writer: Writer) -> None:
+    scene = scene_of(1, "train", 0, ("codes",))
+    even = writer.about_picture(scene, rng_from_name(3), 20, False)
+    uneven = writer.about_picture(scene, rng_from_name(3), 20, False, worth={"code": 2.0})
+    assert uneven.ids == even.ids
+    tasks = set()
+    for (start, stop), question in zip(even.answers, even.questions, strict=True):
+        tasks.add(question.task)
+        factor = 2.0 if question.task == "code" else 1.0
+        assert uneven.weights[start:stop] == tuple(factor * weight for weight in even.weights[start:stop])
+    assert tasks == {"code", "small_print"}
 
 
 def test_without_a_picture_the_language_itself_counts_a_little(writer: Writer) -> None:

@@ -18,7 +18,17 @@ from demo.train.batch import Batch, batch_from
 from demo.train.conversation import Writer
 from demo.train.dense import CELL, CELLS
 from demo.train.model import Learner
-from demo.train.pointing import HEADS, SPELT, Pointing, spelt, token_of
+from demo.train.pointing import (
+    HEADS,
+    NOWHERE,
+    SPELT,
+    Look,
+    Pointing,
+    counted,
+    spelt,
+    token_of,
+    wanted_of,
+)
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.tokenizer import Tokenizer
 from tests.demo.train.small import SPEC
@@ -73,14 +83,73 @@ def test_all_tokens_of_an_answer_but_its_end_look_at_the_middles(pointing: Point
     kinds = set()
     for look, answer in zip(looks, answers, strict=True):
         first = int(batch.is_image[look.row].nonzero()[0])
-        sink = (0,) if answer.question.task == "count" else ()
-        assert look.targets == (*sink, *(first + token_of(box) for box in answer.question.about))
-        assert all(batch.is_image[look.row, target] for target in look.targets[len(sink) :])
-        assert look.is_compared == (len(answer.question.about) == 2 and not sink)
+        wanted = [first + token_of(box) for box in answer.question.about]
+        assert all(batch.is_image[look.row, target] for target in wanted)
         rows = batch.rows[look.row].tolist()
         assert look.places == tuple(rows[answer.start : answer.stop - 1])
-        kinds.add((answer.question.task, len(look.targets)))
-    assert {("box", 1), ("size", 2), ("count", 1), ("colour", 1)} <= kinds
+        assert len(look.targets) == HEADS
+        if answer.question.task == "count":
+            assert all(targets[0] == NOWHERE for targets in look.targets)
+            assert sorted(target for targets in look.targets for target in targets[1:]) == sorted(wanted)
+        else:
+            assert look.targets == tuple((wanted[head % len(wanted)],) for head in range(HEADS))
+        kinds.add((answer.question.task, len(wanted)))
+    assert {("box", 1), ("size", 2), ("count", 1), ("count", 0), ("colour", 1)} <= kinds
+
+
+def test_each_head_counts_in_a_quarter_of_its_own() -> None:
+    boxes = [
+        (20, 30, 40, 50),
+        (120, 20, 140, 40),
+        (10, 120, 30, 140),
+        (40, 150, 60, 170),
+        (100, 100, 190, 190),
+    ]
+    quarters = counted(boxes, 100)
+    assert [len(targets) for targets in quarters] == [2, 2, 3, 2]
+    assert quarters[2] == (NOWHERE, *(100 + token_of(box) for box in boxes[2:4]))
+    assert counted([], 100) == ((NOWHERE,),) * HEADS
+
+
+def test_answers_about_dials_and_bars_look_at_several_things_in_turn(
+    pointing: Pointing, writer: Writer
+) -> None:
+    wanted = {
+        "charts": {"what is the value of B?": ("bar top", "B"), "what colour is bar B?": ("bar top", "B")},
+        "gauges": {"what does the gauge show?": ("needle tip", "dial centre")},
+        "clocks": {
+            "what time does the clock show?": ("hour tip", "minute tip", "dial centre"),
+            "how many minutes past the hour is the clock?": ("minute tip", "dial centre"),
+        },
+        "meters": {
+            "what is the first digit of the meter?": ("",),
+            "what is the last digit of the meter?": ("",),
+        },
+    }
+    seen = set()
+    for maker, texts in wanted.items():
+        for index in range(40):
+            scene = scene_of(3, "train", index, (maker,))
+            labels = {mark.box: mark.label for mark in scene.marks}
+            batch = batch_of(writer, [scene])
+            looks = {look.places: look for look in pointing.looks(batch)}
+            for answer in batch.answers:
+                text = answer.question.text[0].lower() + answer.question.text[1:]
+                endings = texts.get(text) if answer.row else None
+                if endings is None:
+                    continue
+                found = [labels[box] for box in answer.question.about]
+                if endings == ("",):
+                    assert found == [answer.question.answer]
+                else:
+                    assert len(found) == len(endings)
+                    assert all(label.endswith(ending) for label, ending in zip(found, endings, strict=True))
+                first = int(batch.is_image[1].nonzero()[0])
+                tokens = [first + token_of(box) for box in answer.question.about]
+                look = looks[tuple(batch.rows[1, answer.start : answer.stop - 1].tolist())]
+                assert look.targets == tuple((tokens[head % len(tokens)],) for head in range(HEADS))
+                seen.add(text)
+    assert seen == {text for texts in wanted.values() for text in texts}
 
 
 def test_boxes_of_a_page_look_at_their_shapes_while_they_are_spelled(
@@ -89,10 +158,11 @@ def test_boxes_of_a_page_look_at_their_shapes_while_they_are_spelled(
     page = lesson_scene(rng_from_name(5), "train", Lessons(print_share=0, located_share=1.0))
     looks = list(pointing.looks(batch_of(writer, [page])))
     assert len(looks) == len(page.marks)
-    assert sorted(look.targets[0] for look in looks) == sorted(
-        looks[0].targets[0] - token_of(page.marks[0].box) + token_of(mark.box) for mark in page.marks
+    ((start,), *_) = looks[0].targets
+    assert sorted(look.targets[0][0] for look in looks) == sorted(
+        start - token_of(page.marks[0].box) + token_of(mark.box) for mark in page.marks
     )
-    assert all(len(look.places) == SPELT - 1 and not look.is_compared for look in looks)
+    assert all(len(look.places) == SPELT - 1 and len(set(look.targets)) == 1 for look in looks)
 
 
 def test_what_is_read_aloud_is_looked_at_symbol_by_symbol(pointing: Pointing, writer: Writer) -> None:
@@ -115,9 +185,10 @@ def test_what_is_read_aloud_is_looked_at_symbol_by_symbol(pointing: Pointing, wr
                 assert targets is None
                 continue
             assert targets is not None
-            (target,) = targets
+            ((target,),) = set(targets)
             assert symbol.strip() in {mark.label for mark in marks if first + token_of(mark.box) == target}
             seen += 1
+        assert looks[(answer.row, (rows[answer.stop - 1],))] == ((NOWHERE,),) * HEADS
     assert seen > 100
 
 
@@ -134,12 +205,12 @@ def test_what_stands_twice_or_alone_is_not_looked_for() -> None:
 
 def test_what_has_to_be_judged_is_not_looked_for(pointing: Pointing, writer: Writer) -> None:
     page = lesson_scene(rng_from_name(5), "train", Lessons(print_share=1.0))
-    dials = [
-        scene_of(3, "train", index, (maker,))
-        for index in range(3)
-        for maker in ("gauges", "clocks", "charts")
+    dials = [scene_of(3, "train", index, (maker,)) for index in range(3) for maker in ("gauges", "clocks")]
+    judged = [
+        replace(scene, questions=tuple(each for each in scene.questions if not each.about)) for scene in dials
     ]
-    assert list(pointing.looks(batch_of(writer, [page, *dials]))) == []
+    assert sum(len(scene.questions) for scene in judged) > 12
+    assert list(pointing.looks(batch_of(writer, [page, *judged]))) == []
 
 
 def test_the_token_of_a_box_is_that_of_its_middle() -> None:
@@ -152,7 +223,7 @@ def test_heads_that_look_right_are_told_from_heads_that_do_not(pointing: Pointin
     learner = Learner(SPEC, 3)
     learner.spelling.arrange(batch.positions, batch.branches)
     rows, length = batch.ids.shape
-    looks = [look for look in pointing.looks(batch) if look.targets != (0,)]
+    looks = [look for look in pointing.looks(batch) if look.targets != ((NOWHERE,),) * HEADS]
     q = torch.zeros(rows, HEADS, length, length)
     keys = torch.eye(length).expand(rows, HEADS, length, length)
 
@@ -161,8 +232,8 @@ def test_heads_that_look_right_are_told_from_heads_that_do_not(pointing: Pointin
         for look in looks:
             for place in look.places:
                 for head in range(HEADS):
-                    chosen = look.targets[head % 2 :][:1] if look.is_compared else look.targets
-                    q[look.row, head, place, [target + shift * (target > 0) for target in chosen]] = 20.0
+                    chosen = [target + shift * (target != NOWHERE) for target in look.targets[head]]
+                    q[look.row, head, place, chosen] = 20.0
         learner.spelling.asked = [(q, keys)] * SPEC.decoder.layers
         loss, right = pointing.judged(learner.spelling, batch)
         return float(loss), right
@@ -171,6 +242,16 @@ def test_heads_that_look_right_are_told_from_heads_that_do_not(pointing: Pointin
     assert good[1] == 1.0
     assert bad[1] < 0.1
     assert good[0] < 1.5 < 8 < bad[0]
+
+
+def test_a_look_weighs_as_much_as_any_other() -> None:
+    long = Look(1, (4, 5, 6), ((9,), (9,), (10, 11), (9,)))
+    short = Look(1, (8,), ((12,),) * HEADS)
+    wanted = wanted_of([long, short])
+    assert sum(each[3] for each in wanted if each[1] < 3) == pytest.approx(1.0)
+    assert sum(each[3] for each in wanted if each[1] == 3) == pytest.approx(1.0)
+    assert {each[:3] for each in wanted if each[1] == 3} == {(head, 3, 12) for head in range(HEADS)}
+    assert {each[2] for each in wanted if each[0] == 2 and not each[4]} == {10, 11}
 
 
 def test_looking_is_learnt(pointing: Pointing, writer: Writer) -> None:
