@@ -114,7 +114,7 @@ def test_each_head_counts_in_a_quarter_of_its_own() -> None:
 def test_answers_about_dials_and_bars_look_at_several_things_in_turn(
     pointing: Pointing, writer: Writer
 ) -> None:
-    wanted = {
+    wanted: dict[str, dict[str, tuple[str, ...]]] = {
         "charts": {"what is the value of B?": ("bar top", "B"), "what colour is bar B?": ("bar top", "B")},
         "gauges": {"what does the gauge show?": ("needle tip", "dial centre")},
         "clocks": {
