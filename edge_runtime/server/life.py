@@ -30,6 +30,8 @@ from edge_runtime.server.wire import Message, WireBroken, packed, received
 Told = Event | EdgeVLError
 # Large blocks go back to the system when a picture is done with; glibc would keep them, for each of its threads anew.
 THRIFTY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "4", "TOKENIZERS_PARALLELISM": "false"}
+# What letters raise at a message of another version: `--worker-python` may have one.
+NOT_AS_AGREED = (AttributeError, LookupError, TypeError, ValueError)
 ENDING_S = 2.0  # that a worker whose socket was closed is given to end by itself
 
 
@@ -138,16 +140,25 @@ class Life:
         return next(self._numbers)
 
     def _take(self, message: Message) -> None:
+        try:
+            is_news = self._learn(message)
+        except NOT_AS_AGREED as error:
+            raise WireBroken(f"{message.kind!r} came as no worker of this version says it") from error
+        if is_news:
+            self._hear()
+
+    def _learn(self, message: Message) -> bool:
+        """Whether it is about the worker, not for somebody who asked."""
         if message.kind in ("piece", "done", "fault", "reply"):
             self._deliver(int(str(message.body["number"])), message)
-            return
+            return False
         if message.kind == "state" and message.body:
             self.state = state_of_body(message.body)
         elif message.kind == "ready":
             self.facts = facts_of_body(message.body)
         elif message.kind == "failed":
             self.failed = error_of(message.body)
-        self._hear()
+        return True
 
     def _deliver(self, number: int, message: Message) -> None:
         """What is of a question that was left goes nowhere."""

@@ -1,7 +1,7 @@
 """A worker that holds no engine: `python fake_worker.py HABIT` does with each question as its habit says.
 
 answers: one piece and the end. hangs: works, and says nothing of the question. silent: says nothing at all once it is ready.
-dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
+garbles: answers with half a piece. other: is of another version. dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
 a while before it is ready.
 """
 
@@ -49,7 +49,8 @@ def main(habit: str) -> int:
         return 70
     if habit == "slow":
         time.sleep(1.0)
-    send(link, Message("ready", asdict(replace(FACTS, engine=orders.engine))))
+    facts = asdict(replace(FACTS, engine=orders.engine)) | ({"colour": "blue"} if habit == "other" else {})
+    send(link, Message("ready", facts))
     is_busy: list[bool] = []
     if habit != "silent":
         Thread(target=beat, args=(link, time.monotonic(), is_busy), daemon=True).start()
@@ -59,6 +60,8 @@ def main(habit: str) -> int:
             asked = question_of_letter(message)
             send(link, letter_of_event(number, Piece(f"{asked.prompt.turns[0].text} {len(asked.pictures)}")))
             send(link, letter_of_event(number, Done("stop", 1, 0, 0, 1)))
+        elif message.kind == "ask" and habit == "garbles":
+            send(link, Message("piece", {"number": number, "words": "Hello"}))
         elif message.kind == "ask" and habit == "dies":
             os._exit(7)
         elif message.kind == "ask":

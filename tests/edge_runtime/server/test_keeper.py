@@ -26,8 +26,13 @@ QUICK = KeeperRules(silence_s=1.0, hang_s=0.3, settled_s=60.0, pause_s=0.01, loo
 
 
 @asynccontextmanager
-async def kept(habit: str, rules: KeeperRules = QUICK, engine: str = "auto") -> AsyncIterator[Keeper]:
-    keeper = Keeper(Orders("bundle", engine), rules, command=(sys.executable, str(WORKER), habit))
+async def kept(
+    habit: str,
+    rules: KeeperRules = QUICK,
+    engine: str = "auto",
+    note: Callable[[str], None] = lambda line: None,
+) -> AsyncIterator[Keeper]:
+    keeper = Keeper(Orders("bundle", engine), rules, note, command=(sys.executable, str(WORKER), habit))
     await keeper.start()
     try:
         yield keeper
@@ -114,6 +119,29 @@ def test_a_worker_that_says_nothing_is_ended() -> None:
             await keeper.opened()
             before = keeper.worker_pid
             await until(lambda: keeper.worker_pid not in (None, before))
+
+    tried(test)
+
+
+def test_a_worker_that_says_what_no_worker_says_is_replaced() -> None:
+    async def test() -> None:
+        notes = list[str]()
+        async with kept("garbles", note=notes.append) as keeper:
+            await keeper.opened()
+            pid = keeper.worker_pid
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                await answer(keeper)
+            await until(lambda: keeper.worker_pid not in (None, pid))
+            assert "the engine is gone: 'piece' came as no worker of this version says it" in notes
+
+    tried(test)
+
+
+def test_a_worker_of_another_version_is_not_waited_for() -> None:
+    async def test() -> None:
+        async with kept("other") as keeper:
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-LOST"):
+                await asyncio.wait_for(keeper.opened(), 60)
 
     tried(test)
 
