@@ -250,7 +250,10 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
         progress.clear()
         if not stop.number:
             raise
-        print("stopped; the temporary bundle is gone", file=sys.stderr)
+        print("stopped; what was made for it is gone", file=sys.stderr)
+        if "--json" in words:
+            what, why, fix = "stopped", "a signal came", "run it again"
+            print(json.dumps({"error": {"code": "EVL-STOPPED", "what": what, "why": why, "fix": fix}}))
         return 128 + stop.number
     progress.clear()
     told(report, arguments.json)

@@ -110,7 +110,11 @@ def fastest(native: Native, gpu: Gpu) -> Choice:
         if isinstance(found, Choice):
             return found
         faults.append(f"{TITLES[name]}: {found}")
-    here = native.ground.providers()
+    try:
+        here = native.ground.providers()
+    except EdgeVLError as error:  # with why it has come to this
+        why = "; ".join((error.why, *faults))
+        raise type(error)(error.code, error.what, why, error.fix) from error
     decoder = native.bundle.graph("decoder", "ort")
     unfit = {each.engine: why for each in here.usable if (why := unfitness(each, decoder))}
     provider = next(each for each in here.usable if each.engine not in unfit)

@@ -9,11 +9,14 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 
@@ -207,8 +210,25 @@ def locked_stage(target: Path) -> Iterator[Path]:
     try:
         yield stage
     finally:
-        remove(stage)
+        with undisturbed():
+            remove(stage)
         os.close(descriptor)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Who presses Ctrl-C twice waits for the end of this: cleaning up is short, and what is left would be gigabytes."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    kept: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may
+        kept = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
+    try:
+        for number in kept:
+            signal.signal(number, signal.SIG_IGN)
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def new_stage(target: Path) -> tuple[Path, int] | None:

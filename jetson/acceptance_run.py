@@ -14,6 +14,7 @@ from jetson.errand import Ended, Tell, ended_command
 from jetson.stop import Stop
 
 NOT_INSTALLED = ("EVL-ENGINE-MISSING", "EVL-WORKBENCH-MISSING")
+OTHER_DIALECT = "EVL-BUNDLE-DIALECT"
 NO_GPU = ("EVL-ENGINE-DRIVER", "EVL-GPU-DRIVER")
 
 
@@ -66,7 +67,7 @@ class Acceptance:
         return (*self.commands.edge_vl, *step.words, *(() if engine is None else ("--engine", str(engine))))
 
     def _judged(self, step: Step, words: tuple[str, ...], ended: Ended) -> Outcome:
-        status, reason = self._verdict(ended)
+        status, reason = self._verdict(step, ended)
         is_failed = status in ("failed", "interrupted")
         return Outcome(
             step.name,
@@ -79,19 +80,20 @@ class Acceptance:
             ended.tail if is_failed else (),
         )
 
-    def _verdict(self, ended: Ended) -> tuple[Status, str]:
+    def _verdict(self, step: Step, ended: Ended) -> tuple[Status, str]:
         if ended.status == 0 and ended.answer is not None:
             return "passed", ""
         if self.stop.number is not None:
             return "interrupted", f"stopped by {self.stop.words}"
-        return ("skipped" if self._is_absent(ended) else "failed"), reason_in(ended)
+        return ("skipped" if self._is_absent(step, ended) else "failed"), reason_in(ended)
 
-    def _is_absent(self, ended: Ended) -> bool:
+    def _is_absent(self, step: Step, ended: Ended) -> bool:
         """Whether what failed cannot be had here. A GPU that is seen and then not found is a fault."""
         code = ended.error.get("code")
         machine = self.outcomes.get("machine")
         has_gpu = machine is None or machine.answer is None or machine.field("gpu") is not None
-        return code in NOT_INSTALLED or (code in NO_GPU and not has_gpu)
+        is_elsewhere = step.needs_ort and code == OTHER_DIALECT
+        return code in NOT_INSTALLED or is_elsewhere or (code in NO_GPU and not has_gpu)
 
 
 def reason_in(ended: Ended) -> str:

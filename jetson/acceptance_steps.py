@@ -16,12 +16,13 @@ ONNXRUNTIME = "onnxruntime"
 @dataclass(frozen=True)
 class Step:
     """`words` follow the command, a verb of `edge-vl` unless they are empty. `uses_built`: it is asked of the engines that
-    the build made."""
+    the build made; `needs_ort`: of graphs that a bundle for boards alone has not."""
 
     name: str
     words: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     uses_built: bool = False
+    needs_ort: bool = False
 
 
 def steps_of(wish: Wish, picture: Path) -> Iterator[Step]:
@@ -39,10 +40,10 @@ def steps_of(wish: Wish, picture: Path) -> Iterator[Step]:
     yield Step("dry-run", (*build, "--dry-run"), ("verify",))
     yield Step("build", build, ("verify",))
     yield Step("answer", (*ask, *shelf), ("build",), uses_built=True)
-    yield Step("answer-onnxruntime", (*ask, *on_cpu), ("verify",))
+    yield Step("answer-onnxruntime", (*ask, *on_cpu), ("verify",), needs_ort=True)
     yield Step("agreement", (), ("answer", "answer-onnxruntime"))
     yield Step("bench", (*bench, *shelf), ("build",), uses_built=True)
-    yield Step("bench-onnxruntime", (*bench, *on_cpu), ("verify",))
+    yield Step("bench-onnxruntime", (*bench, *on_cpu), ("verify",), needs_ort=True)
 
 
 def flag(name: str, value: object) -> tuple[str, ...]:

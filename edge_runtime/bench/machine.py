@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from edge_runtime.backends.ort import imported_onnxruntime
+from edge_runtime.backends.ort_library import imported_onnxruntime
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import memory_kb
 from edge_runtime.spec import check, check_positive
 from edge_runtime.version import VERSION
@@ -40,7 +41,7 @@ class Versions:
     python: str
     numpy: str
     pillow: str
-    onnxruntime: str
+    onnxruntime: str | None  # None: not installed, nor needed by the engine that was used
 
 
 def machine_here(proc: Path = Path("/proc")) -> Machine:
@@ -54,12 +55,16 @@ def machine_here(proc: Path = Path("/proc")) -> Machine:
 
 
 def versions_here() -> Versions:
+    try:
+        onnxruntime = imported_onnxruntime().__version__
+    except EdgeVLError:
+        onnxruntime = None
     return Versions(
         edge_vl=VERSION,
         python=platform.python_version(),
         numpy=np.__version__,
         pillow=PIL.__version__,
-        onnxruntime=imported_onnxruntime().__version__,
+        onnxruntime=onnxruntime,
     )
 
 

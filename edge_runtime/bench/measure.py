@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.backends.ort import imported_onnxruntime
+from edge_runtime.backends.ort_library import imported_onnxruntime
+from edge_runtime.backends.provider import CPU
 from edge_runtime.bench.bandwidth import read_speeds_gb_per_s
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bench.options import BenchOptions
@@ -24,7 +25,8 @@ from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
 from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import traffic_of
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import one_line
+from edge_runtime.dialects import Dialect
+from edge_runtime.errors import EdgeVLError, one_line
 from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
 from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
@@ -40,7 +42,8 @@ class Findings:
 
     bundle: Bundle
     engine: str
-    library_ms: float
+    dialect: Dialect
+    library_ms: float | None
     load: LoadRun
     prompt: PromptTokens
     cold: AnswerRun
@@ -74,7 +77,8 @@ def report_from_options(
     findings = findings_from_options(options, progress, steps)
     loads = [findings.load, *more_loads(options, progress, steps)]
     bandwidth = spread_of([*speeds, *bandwidth_passes(steps)])
-    bundle, traffic, ceiling = findings.bundle, traffic_of(findings.bundle), bandwidth.high
+    bundle, ceiling = findings.bundle, bandwidth.high
+    traffic = traffic_of(bundle) if findings.engine == CPU.engine else None
     return Report(
         kind=KIND,
         format=FORMAT,
@@ -82,7 +86,7 @@ def report_from_options(
         command=command,
         date=date,
         engine=findings.engine,
-        precision=precision_from_bundle(bundle),
+        precision=precision_from_bundle(bundle, findings.dialect),
         machine=machine_here(),
         versions=versions_here(),
         load_average=round(busy, 2),
@@ -110,9 +114,7 @@ def bandwidth_passes(steps: Steps) -> list[float]:
 def findings_from_options(options: BenchOptions, progress: Progress, steps: Steps) -> Findings:
     """Of one load; the engine is closed afterwards, so that others can be loaded in its place."""
     with MemoryWatch(seconds=SAMPLE_MS / 1000) as watch:
-        lap = Lap()
-        imported_onnxruntime()
-        library_ms = lap.ms()
+        library_ms = library_times()
         subject, load = opened_subject(options.bundle, options.wish, progress)
         loaded = memory_of_tree(os.getpid())
         steps.done()
@@ -123,6 +125,7 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
     return Findings(
         bundle=subject.bundle,
         engine=subject.backend.name,
+        dialect=subject.backend.dialect,
         library_ms=library_ms,
         load=load,
         prompt=prompt,
@@ -132,6 +135,16 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
         loaded=loaded,
         peak=watch.peak,
     )
+
+
+def library_times() -> float | None:
+    """Of importing ONNX Runtime; engines of their own do without it."""
+    lap = Lap()
+    try:
+        imported_onnxruntime()
+    except EdgeVLError:
+        return None
+    return lap.ms()
 
 
 def fitting_prompt(subject: Subject, options: BenchOptions) -> PromptTokens:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from edge_runtime.bench.machine import Machine, Versions
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import MemoryUse
 from edge_runtime.record import json_from_bytes, json_from_record, record_from_json
@@ -39,9 +40,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class LoadTimes:
-    """`library_ms` is importing the engine, once a process and not in the total; files may be in the page cache."""
+    """`library_ms` is importing ONNX Runtime, once a process and not in the total; None where it is not installed. Files may be in
+    the page cache."""
 
-    library_ms: float
+    library_ms: float | None
     hashing_ms: Spread | None  # None: --trust-bundle
     structure_ms: Spread
     tokenizer_ms: Spread
@@ -89,7 +91,7 @@ class AnswerTimes:
     stages: StageTimes
     first_token_ms: Spread
     decode_tokens_per_s: Spread
-    stream: Stream
+    stream: Stream | None  # None: not on the CPU, whose bandwidth is what was measured
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class ContextTimes:
     prefill_ms: Spread
     prefill_tokens_per_s: float
     decode_tokens_per_s: Spread
-    stream: Stream
+    stream: Stream | None
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,12 @@ def shape_from_bundle(bundle: Bundle) -> Shape:
     )
 
 
-def precision_from_bundle(bundle: Bundle) -> dict[str, str]:
-    """Of every role, as the bundle has it."""
+def precision_from_bundle(bundle: Bundle, dialect: Dialect) -> dict[str, str]:
+    """Of every role, as the bundle has it in the graphs that were run."""
     table = bundle.manifest.embedding.precision
     return {
-        role: table if role == "embed" else bundle.graph(role, "ort").precision for role in bundle.spec.roles
+        role: table if role == "embed" else bundle.graph(role, dialect).precision
+        for role in bundle.spec.roles
     }
 
 

@@ -12,10 +12,10 @@ from edge_runtime.bench.traffic import Traffic
 from edge_runtime.prompt import PromptTokens
 
 
-def load_times(library_ms: float, loads: Sequence[LoadRun]) -> LoadTimes:
+def load_times(library_ms: float | None, loads: Sequence[LoadRun]) -> LoadTimes:
     hashings = [load.hashing_ms for load in loads if load.hashing_ms is not None]
     return LoadTimes(
-        library_ms=round(library_ms, 3),
+        library_ms=None if library_ms is None else round(library_ms, 3),
         hashing_ms=spread_of(hashings) if hashings else None,
         structure_ms=spread_of(load.structure_ms for load in loads),
         tokenizer_ms=spread_of(load.tokenizer_ms for load in loads),
@@ -29,7 +29,7 @@ def answer_times(
     prompt: PromptTokens,
     cold: AnswerRun,
     runs: Sequence[AnswerRun],
-    traffic: Traffic,
+    traffic: Traffic | None,
     ceiling: float,
 ) -> AnswerTimes:
     steps = len(cold.decoded.steps_ms)
@@ -44,7 +44,7 @@ def answer_times(
         stages=stage_times(runs),
         first_token_ms=spread_of(run.first_token_ms for run in runs),
         decode_tokens_per_s=speed,
-        stream=stream_at(traffic.bytes_at(last_context), speed.median, ceiling),
+        stream=None if traffic is None else stream_at(traffic.bytes_at(last_context), speed.median, ceiling),
     )
 
 
@@ -66,7 +66,9 @@ def stage_times(runs: Sequence[AnswerRun]) -> StageTimes:
     )
 
 
-def context_times(context: int, runs: Sequence[ContextRun], traffic: Traffic, ceiling: float) -> ContextTimes:
+def context_times(
+    context: int, runs: Sequence[ContextRun], traffic: Traffic | None, ceiling: float
+) -> ContextTimes:
     prefill = spread_of(run.prefill_ms for run in runs)
     speed = spread_of(run.decoded.tokens_per_s for run in runs)
     return ContextTimes(
@@ -75,5 +77,5 @@ def context_times(context: int, runs: Sequence[ContextRun], traffic: Traffic, ce
         prefill_ms=prefill,
         prefill_tokens_per_s=round(1000 * context / prefill.median, 3),
         decode_tokens_per_s=speed,
-        stream=stream_at(traffic.bytes_at(context), speed.median, ceiling),
+        stream=None if traffic is None else stream_at(traffic.bytes_at(context), speed.median, ceiling),
     )

@@ -55,7 +55,7 @@ def answer_row(report: Report) -> tuple[str, ...]:
         seconds(high_ms + stages.vision_low_ms.median + stages.adaptor_ms.median),
         f"{seconds(stages.prefill_ms.median)} ({answer.prompt_tokens})",
         figure(answer.decode_tokens_per_s.median),
-        f"{figure(answer.stream.gb_per_s)} ({answer.stream.fraction:.0%})",
+        f"{figure(answer.stream.gb_per_s)} ({answer.stream.fraction:.0%})" if answer.stream else NONE,
         f"{report.memory.peak.held_mib:.0f}",
         f"{report.memory.peak.resident_mib:.0f}",
     )
@@ -93,7 +93,7 @@ def origin(report: Report) -> str:
         f"`{report.command}`, {report.date}, {machine.cpu} ({machine.cores} cores, {machine.memory_mib} MiB, "
         f"{machine.system}; reads {figure(report.bandwidth_gb_per_s.high)} GB/s; load average "
         f"{report.load_average:.1f} before), edge-vl {versions.edge_vl}, "
-        f"Python {versions.python}, numpy {versions.numpy}, ONNX Runtime {versions.onnxruntime}; "
+        f"Python {versions.python}, numpy {versions.numpy}, ONNX Runtime {versions.onnxruntime or NONE}; "
         f"medians of {report.answer.first_token_ms.runs}"
     )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.record import MismatchError, read_value
 from edge_runtime.server.asked import Asked, AskedFormat, AskedTurn, Prompt, Sampled
 from edge_runtime.server.engine import EngineFacts, EngineState
 from edge_runtime.server.said import Done, Event, Piece, TokenChance, TokenScore
@@ -92,4 +93,10 @@ def facts_of_body(body: Body) -> EngineFacts:
 
 
 def state_of_body(body: Body) -> EngineState:
-    return EngineState(**body)
+    """Looked at closely: a figure that is none would end whoever watches over the worker."""
+    try:
+        state = read_value(EngineState, dict(body), "")
+    except MismatchError as error:
+        raise ValueError(f"{error.path} {error}") from error
+    assert isinstance(state, EngineState)
+    return state

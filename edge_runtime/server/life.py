@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from edge_runtime.child import child_environment, signal_name
-from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.errors import EdgeVLError, MachineFault, one_line
 from edge_runtime.server.asked import Asked
 from edge_runtime.server.engine import EngineFacts, EngineState
 from edge_runtime.server.letters import (
@@ -143,7 +143,10 @@ class Life:
         try:
             is_news = self._learn(message)
         except NOT_AS_AGREED as error:
-            raise WireBroken(f"{message.kind!r} came as no worker of this version says it") from error
+            cause = one_line(f"{type(error).__name__}: {error}")
+            raise WireBroken(
+                f"{message.kind!r} came as no worker of this version says it ({cause})"
+            ) from error
         if is_news:
             self._hear()
 
@@ -168,8 +171,9 @@ class Life:
             else:
                 reply.set_result(message.body["value"])
         elif (queue := self._asked.get(number)) is not None:
+            told = error_of(message.body) if message.kind == "fault" else event_of_letter(message)
             self.has_served |= message.kind == "done"
-            queue.put_nowait(error_of(message.body) if message.kind == "fault" else event_of_letter(message))
+            queue.put_nowait(told)
             if message.kind != "piece":
                 del self._asked[number]
 

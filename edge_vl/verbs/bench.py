@@ -102,7 +102,7 @@ def load_rows(report: Report) -> list[Row]:
         spread_row("load: tokenizer", load.tokenizer_ms),
         spread_row("load: sessions", load.sessions_ms),
         spread_row("load", load.total_ms),
-        ("importing the engine, once", figure(load.library_ms), "", ""),
+        ("importing ONNX Runtime, once", "–" if load.library_ms is None else figure(load.library_ms), "", ""),
     ]
 
 
@@ -149,9 +149,15 @@ def context_row(times: ContextTimes) -> Row:
 
 
 def speed_cells(times: AnswerTimes | ContextTimes) -> Row:
-    stream = times.stream
-    mib = figure(stream.bytes_per_token / (1 << 20))
-    return (*spread_cells(times.decode_tokens_per_s), mib, figure(stream.gb_per_s), f"{stream.fraction:.0%}")
+    speed, stream = spread_cells(times.decode_tokens_per_s), times.stream
+    if stream is None:
+        return (*speed, "–", "–", "–")
+    return (
+        *speed,
+        figure(stream.bytes_per_token / (1 << 20)),
+        figure(stream.gb_per_s),
+        f"{stream.fraction:.0%}",
+    )
 
 
 def spread_row(name: str, spread: Spread) -> Row:

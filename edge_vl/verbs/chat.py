@@ -57,8 +57,15 @@ class Talk:
         self.terminal = terminal
         self.images = images  # to be shown with the next question
         self.chat: Chat = assistant.chat(arguments.system)
+        self.lines = 0  # of JSON
 
     def run(self) -> None:
+        """With --json a line for each question, whatever became of it, and one even if there was none."""
+        self._talk()
+        if self.arguments.json and not self.lines:
+            self.terminal.json({"answers": 0})
+
+    def _talk(self) -> None:
         if self.terminal.is_typed:
             self.terminal.note(HELP)
         while (line := self.terminal.ask("you> ")) is not None:
@@ -68,6 +75,7 @@ class Talk:
                 self._obey(line.strip())
             except EdgeVLError as error:
                 self.terminal.error(error, self.arguments.json)
+                self.lines += 1
 
     def _obey(self, line: str) -> None:
         if line == "/new":
@@ -88,10 +96,18 @@ class Talk:
                 if not self.arguments.json:
                     self.terminal.write(piece)
         except KeyboardInterrupt:
-            self.terminal.note(" … stopped; the question and this answer are forgotten")
+            stopped = "stopped; the question and this answer are forgotten"
+            self.terminal.note(f" … {stopped}")
+            if self.arguments.json:
+                why, fix = "a signal came", "ask again"
+                self._tell({"error": {"code": "EVL-STOPPED", "what": stopped, "why": why, "fix": fix}})
             return
         self.images = []
         if self.arguments.json:
-            self.terminal.json(stream.answer.to_json())
+            self._tell(stream.answer.to_json())
         else:
             self.terminal.line()
+
+    def _tell(self, record: dict[str, object]) -> None:
+        self.terminal.json(record)
+        self.lines += 1

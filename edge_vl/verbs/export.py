@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, cast
 
 from edge_runtime.dialects import Dialect
-from edge_runtime.errors import listed
+from edge_runtime.errors import EdgeVLError, listed
 from edge_vl.verbs.folders import refuse_bundle
 from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
     refuse_bundle(arguments.checkpoint)
+    if arguments.images is not None and arguments.precision != "fp16":
+        why, fix = "activations are measured for what overflows fp16", "leave --images out, or export fp16"
+        raise EdgeVLError(
+            "EVL-USAGE", f"--images has nothing to do with --precision {arguments.precision}", why, fix
+        )
     dialects = tuple(name.strip() for name in arguments.dialect.split(","))
     with workbench("export"):
         from export.exporter import export_bundle

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import Bundle
-from edge_runtime.choice import Wish, chosen, told
+from edge_runtime.choice import Wish, check_folder, chosen, told
 from edge_runtime.errors import CheckFailed, EdgeVLError, listed
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
@@ -33,10 +35,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             "add --against CHECKPOINT",
         )
     bundle = sound_bundle(arguments, terminal)
+    wish = Wish(engines=arguments.engines, is_trusted=arguments.trust_bundle)
+    check_folder(bundle, wish)
     report = None
     if arguments.against is not None:
         report = compared(bundle, arguments.against, arguments.images, terminal)
-    engine, why = answering_engine(bundle, arguments, terminal)
+    engine, why = answering_engine(bundle, wish, terminal)
     is_passed = report is None or report.is_passed
     if arguments.json:
         answering = {"engine": engine, "engine_reason": why}
@@ -69,16 +73,16 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
     return bundle
 
 
-def answering_engine(bundle: Bundle, arguments: Namespace, terminal: Terminal) -> tuple[str, str]:
-    """Which one `run` would take here, and why. None where the bundle was exported for other machines than this one."""
-    wish = Wish(engines=arguments.engines, is_trusted=arguments.trust_bundle)
+def answering_engine(bundle: Bundle, wish: Wish, terminal: Terminal) -> tuple[str, str]:
+    """Which one `run` would take here, and why; none, and why, where nothing here could answer. That says nothing of the bundle."""
     try:
         choice = chosen(bundle, wish, progress=terminal.progress)
+        choice.backend.close()
+        if isinstance(choice.backend, OrtBackend):
+            imported_onnxruntime()
     except EdgeVLError as error:
-        if error.code != "EVL-BUNDLE-DIALECT":
-            raise
-        return "none", f"{told(error)}; `edge-vl build` makes engines of it where a GPU is"
-    choice.backend.close()
+        hint = "`edge-vl build` makes engines of it where a GPU is"
+        return "none", f"{told(error)}; {hint if error.code == 'EVL-BUNDLE-DIALECT' else error.fix}"
     return choice.backend.name, choice.why
 
 
@@ -93,7 +97,6 @@ def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, termina
     with workbench("verify --against"):
         from export.checkpoint import Checkpoint
         from export.comparison import parity_of, synthetic_pictures
-    from edge_runtime.backends.ort import OrtBackend
 
     pictures = [*synthetic_pictures(), *pictures_from_folder(images, terminal.note)]
     with Checkpoint.open(checkpoint_path) as checkpoint:

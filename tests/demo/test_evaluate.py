@@ -318,7 +318,7 @@ def test_the_temporary_bundle_goes_when_all_is_done(checkpoint: Path, tmp_path: 
 def test_the_temporary_bundle_goes_when_a_signal_comes(
     number: signal.Signals, awaited: str, checkpoint: Path, tmp_path: Path
 ) -> None:
-    with command(checkpoint, "--limit", "500", temporary=tmp_path) as process:
+    with command(checkpoint, "--limit", "500", "--json", temporary=tmp_path) as process:
         end = time.monotonic() + PATIENCE_S
         while not list(tmp_path.glob(f"{TEMPORARY_PREFIX}*/{awaited}")):
             assert process.poll() is None, "it ended before the signal"
@@ -326,8 +326,9 @@ def test_the_temporary_bundle_goes_when_a_signal_comes(
             time.sleep(0.02)
         time.sleep(0.3)
         process.send_signal(number)
-        _, err = process.communicate(timeout=PATIENCE_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number, err
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "EVL-STOPPED"
     assert "Traceback" not in err
     assert list(tmp_path.glob(f"{TEMPORARY_PREFIX}*")) == []  # torch keeps a folder of its own there
 

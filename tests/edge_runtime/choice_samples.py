@@ -83,6 +83,10 @@ class Machine:
 
     def _providers(self) -> ProvidersHere:
         self.asked.append("providers")
+        if not self.usable:
+            raise EdgeVLError(
+                "EVL-ENGINE-MISSING", "ONNX Runtime is not installed", "no module", "install it"
+            )
         return ProvidersHere(self.usable, {} if CUDA in self.usable else {CUDA.engine: NO_CUDA})
 
     def _provider(self, engine: str) -> Provider:

@@ -10,7 +10,8 @@ import pytest
 
 from edge_runtime.bench import bandwidth
 from edge_runtime.bench.bandwidth import block_bytes_here, read_speeds_gb_per_s
-from edge_runtime.bench.machine import core_count, cpu_name, machine_here
+from edge_runtime.bench.machine import core_count, cpu_name, machine_here, versions_here
+from edge_runtime.bench.measure import library_times
 from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.runs import AnswerRun, ContextRun, Decoded, answer_run, chat_prompt, context_run
 from edge_runtime.bench.sample import SIZE, sample_jpeg
@@ -25,6 +26,7 @@ from edge_runtime.picture import picture_from_bytes
 from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.publish import staged_file
+from edge_vl.verbs.bench import speed_cells
 from tests.edge_runtime.bench_samples import GRAPH_S, ROW_S, STEP_S, FakeClock, slow_subject
 from tests.edge_runtime.bundle_samples import sample_spec
 from tests.edge_runtime.fake_backend import CONTEXT
@@ -119,6 +121,7 @@ def test_figures_are_medians_of_the_runs() -> None:
     assert times.cold_first_token_ms == 80.0
     assert times.decode_tokens_per_s == Spread(4.0, 2.0, 8.0, 3)
     assert times.new_tokens == 3
+    assert times.stream is not None
     assert times.stream.bytes_per_token == 10**9 + 12 * 1000  # ten of the prompt, two fed
     assert times.stream.gb_per_s == pytest.approx(4.0, rel=1e-4)
     assert times.stream.fraction == pytest.approx(0.5, rel=1e-4)
@@ -131,11 +134,31 @@ def test_a_model_without_a_high_tower_has_no_time_for_one(clock: FakeClock, tmp_
     assert times.stages.vision_high_ms is None
 
 
+def test_nothing_is_said_of_the_bandwidth_of_a_gpu() -> None:
+    runs = [ContextRun(300.0, Decoded(1.0, (100.0,) * 7))]
+    times = context_times(200, runs, None, 24.0)
+    assert times.stream is None
+    assert speed_cells(times)[3:] == ("–", "–", "–")
+
+
+def test_what_has_no_onnx_runtime_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise EdgeVLError(
+            "EVL-ENGINE-MISSING", "ONNX Runtime is not installed", "no module", "pip install it"
+        )
+
+    monkeypatch.setattr("edge_runtime.bench.machine.imported_onnxruntime", missing)
+    monkeypatch.setattr("edge_runtime.bench.measure.imported_onnxruntime", missing)
+    assert versions_here().onnxruntime is None
+    assert library_times() is None
+
+
 def test_a_context_is_streamed_with_its_whole_cache() -> None:
     runs = [ContextRun(each, Decoded(1.0, (100.0,) * 7)) for each in (300.0, 500.0, 400.0)]
     times = context_times(200, runs, Traffic(10**9, 10**6), 24.0)
     assert (times.context, times.steps, times.prefill_tokens_per_s) == (200, 7, 500.0)
     assert times.prefill_ms == Spread(400.0, 300.0, 500.0, 3)
+    assert times.stream is not None
     assert times.stream.bytes_per_token == 1_200_000_000
     assert times.stream.fraction == pytest.approx(0.5)
 

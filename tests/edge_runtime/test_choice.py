@@ -72,6 +72,13 @@ def test_without_a_library_the_reasons_of_each_are_told(bundle: Bundle) -> None:
     assert why == without_tensorrt("tensorrt is not installed (no module)")
 
 
+def test_where_nothing_is_left_it_is_told_why_it_came_to_that(bundle: Bundle) -> None:
+    fault = refusal(Machine(libraries=(), usable=()), bundle, "auto")
+    assert (fault.code, fault.what) == ("EVL-ENGINE-MISSING", "ONNX Runtime is not installed")
+    assert fault.why.startswith("no module; ")
+    assert "tensorrt is not installed" in fault.why
+
+
 def test_without_engines_it_is_told_that_none_was_built(bundle: Bundle) -> None:
     why = on_cpu(choice_on(Machine(), bundle))
     none = "there is no engine for vision_low (none was built of this bundle's graph)"

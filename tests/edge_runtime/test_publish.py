@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +70,24 @@ def test_a_relative_output_is_made_in_the_working_folder(
         fill(staging)
         monkeypatch.chdir("/")
     assert is_complete(tmp_path / "out")
+
+
+def test_who_presses_ctrl_c_twice_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = shutil.rmtree
+
+    def rmtree(path: Path, ignore_errors: bool) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        removed(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="first"), staged_folder(tmp_path / "out"):
+        raise KeyboardInterrupt("first")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit, AssertionError])

@@ -80,6 +80,8 @@ def test_the_stages_make_the_first_token(report: Report) -> None:
 def test_streamed_bytes_are_those_of_the_weights_and_the_cache(report: Report, bundle: Path) -> None:
     shape, (short, long) = report.shape, report.contexts
     row = 2 * shape.layers * shape.kv_heads * shape.head_dim * 4
+    assert long.stream is not None
+    assert short.stream is not None
     assert long.stream.bytes_per_token - short.stream.bytes_per_token == (64 - 16) * row
     weights = short.stream.bytes_per_token - 16 * row
     products = (

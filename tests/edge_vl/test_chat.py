@@ -66,7 +66,7 @@ def test_quit_ends_it(word: str, bundle: Path) -> None:
 
 
 def test_the_end_of_the_input_ends_it(bundle: Path) -> None:
-    assert records(bundle, "") == []
+    assert records(bundle, "") == [{"answers": 0}]  # the last line is one for programs, also of nothing
     assert len(records(bundle, "without a line end")) == 1
 
 
@@ -124,6 +124,16 @@ def test_an_interrupted_answer_over_a_pipe_leaves_the_conversation(bundle: Path)
     assert process.returncode == 0
     assert b"stopped" in err
     assert len(out) < 30000
+
+
+def test_a_stopped_answer_is_a_line_for_programs_too(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_runtime.chat.Chat.stream", stopped)
+    first, second = records(bundle, "hello\nhello?\n")
+    assert first == second
+    assert first["error"]["code"] == "EVL-STOPPED"
 
 
 def test_a_terminated_chat_ends_even_in_the_middle_of_an_answer(bundle: Path) -> None:

@@ -47,6 +47,10 @@ HELP_LIMIT_S = 0.150
         (["export", "CHECKPOINT", ""], "see `edge-vl export --help`"),
         (["export", "CHECKPOINT", "OUT", "--precision", "int3"], "see `edge-vl export --help`"),
         (["verify", "B", "--images", "DIR"], "add --against CHECKPOINT"),
+        (
+            ["export", "C", "OUT", "--precision", "fp32", "--images", "DIR"],
+            "leave --images out, or export fp16",
+        ),
     ],
 )
 def test_what_is_not_understood_is_told_with_a_remedy(arguments: list[str], remedy: str) -> None:

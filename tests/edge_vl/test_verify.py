@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edge_runtime.bundle import Bundle, write_manifest
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import MANIFEST_NAME
 from tests.edge_vl.command import Ran, assert_refused, ran
 
@@ -73,6 +74,41 @@ def test_without_a_checkpoint_integrity_and_structure_are_checked(bundle: Path) 
     assert result.out.splitlines()[-1] == "passed"
     assert "hashes ok" in result.out
     assert "not hashed" in ran("verify", bundle, "--trust-bundle").out
+
+
+def test_engines_that_are_not_there_are_told_before_anything_is_compared(
+    bundle: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_vl.verbs.verify.compared", None)
+    refused = ran("verify", bundle, "--against", checkpoint, "--engines", "typo")
+    assert_refused(refused, "EVL-ENGINE-ABSENT")
+
+
+@pytest.mark.parametrize("code", ["EVL-ENGINE-MISSING", "EVL-BUNDLE-DIALECT", "EVL-GPU-DRIVER"])
+def test_a_sound_bundle_passes_where_nothing_can_answer(
+    code: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise EdgeVLError(code, "no engine", "it is so", "do something")
+
+    monkeypatch.setattr("edge_vl.verbs.verify.chosen", refuse)
+    result = ran("verify", bundle, "--json")
+    assert (result.status, result.record()["engine"], result.record()["passed"]) == (0, "none", True)
+    assert "no engine (it is so)" in result.record()["engine_reason"]
+
+
+def test_an_engine_that_is_not_installed_is_not_said_to_answer(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise EdgeVLError(
+            "EVL-ENGINE-MISSING", "ONNX Runtime is not installed", "no module", "pip install it"
+        )
+
+    monkeypatch.setattr("edge_vl.verbs.verify.imported_onnxruntime", missing)
+    result = ran("verify", bundle)
+    assert result.status == 0
+    assert "engine     none: ONNX Runtime is not installed (no module); pip install it" in result.out
 
 
 def test_what_quantising_cost_is_told_where_the_bundle_has_it(own_bundle: Path) -> None:

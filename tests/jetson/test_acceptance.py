@@ -78,6 +78,17 @@ def test_what_is_not_installed_is_skipped(hollow: Path, board: StandIn, out: Pat
     assert (done.status, report_in(out)["verdict"]) == (0, "partly: 1 step skipped")
 
 
+def test_a_bundle_for_boards_alone_is_not_asked_of_onnx_runtime(
+    hollow: Path, board: StandIn, out: Path
+) -> None:
+    other = Said(error("EVL-BUNDLE-DIALECT"), 2)
+    board.answers = {"run onnxruntime": other, "bench onnxruntime": other}
+    done = accepted([hollow, "--out", out], board.commands)
+    assert (done.status, report_in(out)["verdict"]) == (0, "partly: 3 steps skipped")
+    skipped = [name for name, status in statuses(out).items() if status == "skipped"]
+    assert skipped == ["answer-onnxruntime", "agreement", "bench-onnxruntime"]
+
+
 def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
     hollow: Path, board: StandIn, out: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
+from edge_runtime.server.http.errors import fault_of_status
 from edge_runtime.server.kiosk import Kiosk
 
 INDEX: Final = "index.html"
@@ -68,7 +69,7 @@ def page_router(kiosk: Kiosk | None) -> APIRouter:
     @router.api_route("/page/{name}", methods=["GET", "HEAD"])
     async def file(request: Request, name: str) -> Response:
         if name not in files:
-            return Response(status_code=404, headers=dict(HEADERS))
+            return Response(fault_of_status(404).data, 404, dict(HEADERS), media_type="application/json")
         return _answer(request, name, files[name])
 
     return router

@@ -1,7 +1,8 @@
 """A worker that holds no engine: `python fake_worker.py HABIT` does with each question as its habit says.
 
 answers: one piece and the end. hangs: works, and says nothing of the question. silent: says nothing at all once it is ready.
-garbles: answers with half a piece. other: is of another version. dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
+garbles: answers with half a piece. unended: ends its answers with half an end. other: is of another version.
+odd: tells its age in words. dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
 a while before it is ready.
 """
 
@@ -30,10 +31,11 @@ def send(link: socket.socket, message: Message) -> None:
         link.sendall(part)
 
 
-def beat(link: socket.socket, began: float, is_busy: list[bool]) -> None:
+def beat(link: socket.socket, habit: str, began: float, is_busy: list[bool]) -> None:
     while True:
         age = time.monotonic() - began if is_busy else None
-        send(link, Message("state", asdict(EngineState(running=len(is_busy), last_token_age_s=age))))
+        state = asdict(EngineState(running=len(is_busy), last_token_age_s=age))
+        send(link, Message("state", state | ({"last_token_age_s": "long"} if habit == "odd" else {})))
         time.sleep(0.02)
 
 
@@ -53,7 +55,7 @@ def main(habit: str) -> int:
     send(link, Message("ready", facts))
     is_busy: list[bool] = []
     if habit != "silent":
-        Thread(target=beat, args=(link, time.monotonic(), is_busy), daemon=True).start()
+        Thread(target=beat, args=(link, habit, time.monotonic(), is_busy), daemon=True).start()
     while (message := received_here(link)) is not None:
         number = int(str(message.body["number"]))
         if message.kind == "ask" and habit in ("answers", "crashes"):
@@ -62,6 +64,8 @@ def main(habit: str) -> int:
             send(link, letter_of_event(number, Done("stop", 1, 0, 0, 1)))
         elif message.kind == "ask" and habit == "garbles":
             send(link, Message("piece", {"number": number, "words": "Hello"}))
+        elif message.kind == "ask" and habit == "unended":
+            send(link, Message("done", {"number": number, "finish_reason": "stop"}))
         elif message.kind == "ask" and habit == "dies":
             os._exit(7)
         elif message.kind == "ask":

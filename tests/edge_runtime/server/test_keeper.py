@@ -132,16 +132,36 @@ def test_a_worker_that_says_what_no_worker_says_is_replaced() -> None:
             with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
                 await answer(keeper)
             await until(lambda: keeper.worker_pid not in (None, pid))
-            assert "the engine is gone: 'piece' came as no worker of this version says it" in notes
+            assert (
+                "the engine is gone: 'piece' came as no worker of this version says it (KeyError: 'text')"
+                in notes
+            )
 
     tried(test)
 
 
-def test_a_worker_of_another_version_is_not_waited_for() -> None:
+@pytest.mark.parametrize(("habit", "cause"), [("other", "'colour'"), ("odd", "last_token_age_s")])
+def test_a_worker_of_another_version_is_not_waited_for(habit: str, cause: str) -> None:
     async def test() -> None:
-        async with kept("other") as keeper:
-            with pytest.raises(EdgeVLError, match="EVL-ENGINE-LOST"):
-                await asyncio.wait_for(keeper.opened(), 60)
+        notes = list[str]()
+        async with kept(habit, note=notes.append) as keeper:
+            if habit == "other":
+                with pytest.raises(EdgeVLError, match="EVL-ENGINE-LOST"):
+                    await asyncio.wait_for(keeper.opened(), 60)
+            await until(lambda: sum(cause in note for note in notes) > 2)
+
+    tried(test)
+
+
+def test_an_end_that_cannot_be_read_is_no_service() -> None:
+    async def test() -> None:
+        async with kept("unended", engine="tensorrt") as keeper:
+            for _ in range(3):
+                await until(lambda: keeper.health.condition == "ready")
+                with pytest.raises(EdgeVLError, match="EVL-ENGINE-RESTARTING"):
+                    await answer(keeper)
+                await until(lambda: keeper.health.condition != "ready")
+            await until(lambda: keeper._crashes == 3)
 
     tried(test)
 

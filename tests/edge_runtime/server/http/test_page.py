@@ -45,6 +45,7 @@ def test_every_file_comes_with_its_type_and_what_keeps_browsers_strict(name: str
 def test_only_files_of_the_page_are_given() -> None:
     for name in ("nothing.js", "..", "../kiosk.py", "%2e%2e/kiosk.py", "__init__.py"):
         assert asked(f"/page/{name}").status == 404
+    assert asked("/page/nothing.js").json["error"]["code"] == "http_404"
 
 
 def test_every_file_of_the_folder_is_given() -> None:
