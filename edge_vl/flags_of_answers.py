@@ -32,6 +32,10 @@ def add_bench(parser: ArgumentParser) -> None:
         metavar="N[,N]",
         help="lengths to prefill and decode at (default: 128,512,1024,2048,4096)",
     )
+    bars = parser.add_argument_group("bars", "what misses one is told, and the exit status is 1")
+    bars.add_argument("--min-tokens-per-s", type=float, metavar="F", help="decoded in answers, median")
+    bars.add_argument("--max-first-token-ms", type=float, metavar="F", help="of answers, median")
+    bars.add_argument("--max-held-mib", type=float, metavar="F", help="anonymous and shared memory, at most")
     add_engine(parser)
     parser.add_argument(
         "--out", type=given_path, metavar="FILE", help="write the JSON there too; must not exist"

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.backends.provider import CPU
 from edge_runtime.bench.bandwidth import read_speeds_gb_per_s
+from edge_runtime.bench.energy import Metered
+from edge_runtime.bench.gates import judged
 from edge_runtime.bench.machine import machine_here, versions_here
 from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.report import (
     FORMAT,
     KIND,
+    Energy,
     Memory,
     Report,
     precision_from_bundle,
     shape_from_bundle,
 )
-from edge_runtime.bench.runs import AnswerRun, ContextRun, answer_run, chat_prompt, context_run
+from edge_runtime.bench.runs import AnswerRun, ContextRun, MeteredRun, answer_run, chat_prompt, context_run
 from edge_runtime.bench.spread import spread_of
 from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
-from edge_runtime.bench.summary import answer_times, context_times, load_times
+from edge_runtime.bench.summary import answer_times, context_times, energy_of, load_times
 from edge_runtime.bench.traffic import traffic_of
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
@@ -49,6 +53,7 @@ class Findings:
     cold: AnswerRun
     answers: list[AnswerRun]
     contexts: dict[int, list[ContextRun]]
+    energy: Energy | None
     loaded: MemoryUse
     peak: MemoryUse
 
@@ -79,6 +84,9 @@ def report_from_options(
     bandwidth = spread_of([*speeds, *bandwidth_passes(steps)])
     bundle, ceiling = findings.bundle, bandwidth.high
     traffic = traffic_of(bundle) if findings.engine == CPU.engine else None
+    answer = answer_times(sizes, findings.prompt, findings.cold, findings.answers, traffic, ceiling)
+    peak = rounded(findings.peak)
+    speed, first = answer.decode_tokens_per_s.median, answer.first_token_ms.median
     return Report(
         kind=KIND,
         format=FORMAT,
@@ -93,14 +101,14 @@ def report_from_options(
         bandwidth_gb_per_s=bandwidth,
         shape=shape_from_bundle(bundle),
         load=load_times(findings.library_ms, loads),
-        answer=answer_times(sizes, findings.prompt, findings.cold, findings.answers, traffic, ceiling),
+        answer=answer,
         contexts=tuple(
             context_times(context, runs, traffic, ceiling) for context, runs in findings.contexts.items()
         ),
         skipped_contexts=tuple(each for each in options.contexts if each not in findings.contexts),
-        memory=Memory(
-            "the bench process itself", SAMPLE_MS, rounded(findings.loaded), rounded(findings.peak)
-        ),
+        memory=Memory("the bench process itself", SAMPLE_MS, rounded(findings.loaded), peak),
+        energy=findings.energy,
+        gates=judged(options.gates, speed, first, peak.held_mib),
     )
 
 
@@ -119,7 +127,7 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
         loaded = memory_of_tree(os.getpid())
         steps.done()
         prompt = fitting_prompt(subject, options)
-        cold, *answers = answers_of(subject, options, steps)
+        (cold, *answers), energy = answers_of(subject, options, steps)
         contexts = contexts_of(subject, options, steps)
         subject.close()
     return Findings(
@@ -132,6 +140,7 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
         cold=cold,
         answers=answers,
         contexts=contexts,
+        energy=energy,
         loaded=loaded,
         peak=watch.peak,
     )
@@ -154,13 +163,21 @@ def fitting_prompt(subject: Subject, options: BenchOptions) -> PromptTokens:
     return prompt
 
 
-def answers_of(subject: Subject, options: BenchOptions, steps: Steps) -> list[AnswerRun]:
-    """The first one cold: it reads the weights from the disk and makes the engine's buffers."""
-    answers = []
-    for _ in range(1 + options.runs):
-        answers.append(answer_run(subject, options.pictures, options.prompt, options.max_tokens))
-        steps.done()
-    return answers
+def answers_of(
+    subject: Subject, options: BenchOptions, steps: Steps
+) -> tuple[list[AnswerRun], Energy | None]:
+    """The first one cold: it reads the weights from the disk and makes the engine's buffers, and is in no energy."""
+    answers, metered = list[AnswerRun](), list[MeteredRun]()
+    with Metered() as meter:
+        for _ in range(1 + options.runs):
+            before, start = meter.joules(), time.perf_counter()
+            answers.append(answer_run(subject, options.pictures, options.prompt, options.max_tokens))
+            seconds, after = time.perf_counter() - start, meter.joules()
+            if before is not None and after is not None:
+                metered.append(MeteredRun(after - before, seconds))
+            steps.done()
+        name = "" if meter.meter is None else meter.meter.name
+    return answers, energy_of(name, metered[1:]) if metered else None
 
 
 def contexts_of(subject: Subject, options: BenchOptions, steps: Steps) -> dict[int, list[ContextRun]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.bench.gates import Gates
 from edge_runtime.choice import Wish, check_engine
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.picture_source import ImageSource
@@ -13,6 +15,7 @@ CONTEXTS = (128, 512, 1024, 2048, 4096)
 PROMPT = "Describe this picture in detail."
 RUNS = 3
 MAX_TOKENS = 32
+NO_GATES = Gates()
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class BenchOptions:
     engine: str = "auto"
     is_trusted: bool = False
     engines: Path | None = None
+    gates: Gates = NO_GATES
 
     def __post_init__(self) -> None:
         assert self.pictures, "an answer is about a picture"
@@ -35,6 +39,11 @@ class BenchOptions:
         check_range("--max-tokens", self.max_tokens, 2, 1 << 20)
         for context in self.contexts:
             check_range("--contexts", context, 2, 1 << 24)
+        for name, bar in vars(self.gates).items():
+            if bar is not None and not 0 < bar < math.inf:
+                flag = f"--{name.replace('_', '-')}"
+                fix = f"give {flag} a number above zero"
+                raise EdgeVLError("EVL-BENCH-RANGE", f"{flag} is out of range", f"got {bar}", fix)
         check_engine(self.engine)
 
     @property

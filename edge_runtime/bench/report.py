@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from edge_runtime.bench.gates import Gate
 from edge_runtime.bench.machine import Machine, Versions
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bundle import Bundle
@@ -117,6 +118,15 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """Of whole answers, from the pictures to the last token, and of everything else that `meter` feeds meanwhile."""
+
+    meter: str
+    answer_j: Spread
+    watts: Spread
+
+
+@dataclass(frozen=True)
 class Report:
     kind: Literal["edge-vl bench"]
     format: int
@@ -135,6 +145,8 @@ class Report:
     contexts: tuple[ContextTimes, ...]
     skipped_contexts: tuple[int, ...]  # longer than the bundle's max_context
     memory: Memory
+    energy: Energy | None = None  # None: no meter that may be read
+    gates: tuple[Gate, ...] = ()
 
     def __post_init__(self) -> None:
         check(self.format == FORMAT, f"format {self.format} is not {FORMAT}")

@@ -49,6 +49,14 @@ class AnswerRun:
 
 
 @dataclass(frozen=True)
+class MeteredRun:
+    """What an answer took, whole."""
+
+    joules: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ContextRun:
     prefill_ms: float
     decoded: Decoded

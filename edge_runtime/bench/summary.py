@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_runtime.bench.report import AnswerTimes, ContextTimes, LoadTimes, StageTimes, stream_at
-from edge_runtime.bench.runs import AnswerRun, ContextRun
+from edge_runtime.bench.report import AnswerTimes, ContextTimes, Energy, LoadTimes, StageTimes, stream_at
+from edge_runtime.bench.runs import AnswerRun, ContextRun, MeteredRun
 from edge_runtime.bench.spread import Spread, spread_of
 from edge_runtime.bench.subject import LoadRun
 from edge_runtime.bench.traffic import Traffic
@@ -45,6 +45,14 @@ def answer_times(
         first_token_ms=spread_of(run.first_token_ms for run in runs),
         decode_tokens_per_s=speed,
         stream=None if traffic is None else stream_at(traffic.bytes_at(last_context), speed.median, ceiling),
+    )
+
+
+def energy_of(meter: str, metered: Sequence[MeteredRun]) -> Energy:
+    return Energy(
+        meter,
+        spread_of(each.joules for each in metered),
+        spread_of(each.joules / each.seconds for each in metered),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from edge_runtime.bench.gates import Gates
 from edge_runtime.bench.measure import report_from_options
 from edge_runtime.bench.options import CONTEXTS, MAX_TOKENS, PROMPT, RUNS, BenchOptions
 from edge_runtime.bench.report import AnswerTimes, ContextTimes, Report
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from edge_vl.terminal import Terminal
 
 Row = Sequence[str]
+FAILED = 1
+GIVEN = ("prompt", "runs", "max_tokens", "contexts", *vars(Gates()))
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -37,6 +40,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         engine=arguments.engine,
         is_trusted=arguments.trust_bundle,
         engines=arguments.engines,
+        gates=Gates(arguments.min_tokens_per_s, arguments.max_first_token_ms, arguments.max_held_mib),
     )
     refuse_checkpoint(arguments.bundle)
     with staged_file_if_wanted(arguments.out) as out:
@@ -47,7 +51,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     if not arguments.json:
         show(report, terminal)
     terminal.json(report.to_json())
-    return 0
+    return 0 if all(gate.is_passed for gate in report.gates) else FAILED
 
 
 def contexts_from_text(text: str | None) -> tuple[int, ...]:
@@ -67,7 +71,7 @@ def command_from_arguments(arguments: Namespace) -> str:
     words = ["edge-vl", "bench", arguments.bundle.resolve().name]
     for path in arguments.image:
         words += ["--image", path.name]
-    given = {name: getattr(arguments, name) for name in ("prompt", "runs", "max_tokens", "contexts")}
+    given = {name: getattr(arguments, name) for name in GIVEN}
     for name, value in given.items():
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
@@ -91,6 +95,11 @@ def show(report: Report, terminal: Terminal) -> None:
         terminal.line(f"{context:<8}  skipped: this bundle holds {report.shape.max_context} tokens")
     terminal.line()
     show_memory(report, terminal)
+    if (energy := report.energy) is not None:
+        joules, watts = figure(energy.answer_j.median), figure(energy.watts.median)
+        terminal.line(f"energy    {joules} J an answer, {watts} W meanwhile: {energy.meter}")
+    for gate in report.gates:
+        terminal.line(f"gate      {gate.words}")
 
 
 def load_rows(report: Report) -> list[Row]:

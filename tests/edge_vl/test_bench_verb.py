@@ -57,6 +57,18 @@ def test_the_file_says_what_stdout_says(benched: tuple[Ran, Path], report: Repor
     assert report_from_file(benched[1]) == report
 
 
+@pytest.mark.parametrize(("bar", "status"), [("0.001", 0), ("1e9", 1)])
+def test_a_bar_that_is_missed_is_an_exit_status(bar: str, status: int, bundle: Path) -> None:
+    result = ran(
+        "bench", bundle, "--runs", "1", "--max-tokens", "2", "--contexts", "8", "--min-tokens-per-s", bar
+    )
+    assert result.status == status
+    (gate,) = result.record()["gates"]
+    assert (gate["name"], gate["bar"], gate["is_passed"]) == ("min_tokens_per_s", float(bar), status == 0)
+    assert ("FAILED" in result.out) == (status == 1)
+    assert f"--min-tokens-per-s {float(bar)}" in result.record()["command"]
+
+
 def test_every_figure_was_measured(report: Report) -> None:
     assert report.load.hashing_ms is not None
     for spread in (report.load.sessions_ms, report.answer.stages.prefill_ms, report.answer.first_token_ms):
@@ -128,6 +140,9 @@ def test_a_context_that_the_bundle_cannot_hold_is_skipped_and_said(bundle: Path)
         (("--contexts", "1" * 5000), "EVL-USAGE"),
         (("--contexts", "0"), "EVL-BENCH-RANGE"),
         (("--contexts", "-4"), "EVL-BENCH-RANGE"),
+        (("--min-tokens-per-s", "0"), "EVL-BENCH-RANGE"),
+        (("--max-held-mib", "nan"), "EVL-BENCH-RANGE"),
+        (("--max-first-token-ms", "inf"), "EVL-BENCH-RANGE"),
         (("--engine", "abacus"), "EVL-ENGINE-UNKNOWN"),
         (("--image", "no-such.png"), "EVL-IMAGE-FILE"),
         (("--out", "/no/such/folder/r.json"), "EVL-OUT-UNWRITABLE"),
