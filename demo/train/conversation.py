@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from edge_runtime.prompt import ImageRef, PromptFormat, Turn, common_prefix
 PICTURE = ImageRef(b"picture")
 NO_WORTH: Mapping[Task, float] = {}
 OPENING = re.compile(r'\{"\w+": "?')  # of an object with one answer
+NUMBER = re.compile(r"0|[1-9]\d*")  # that JSON can hold
 DESCRIBE = "describe the picture."
 CAPITALISED = 0.2
 CHAINED = 0.2  # share of the conversations in which one question follows the other
@@ -110,8 +112,8 @@ class Writer:
         answers = list[tuple[int, int]]()
         for (begin, stop), question in zip(self.answers_in(tuple(ids)), questions, strict=True):
             start = begin + self.opening_of(question)
-            # That an object begins is hardly to be learnt: only a schema asks for one.
-            weights[begin + 1 : start] = [AROUND] * max(0, start - begin - 1)
+            # That an object begins, after a blank, is not to be learnt: only a schema asks for one.
+            weights[begin + 2 : start] = [AROUND] * max(0, start - begin - 2)
             weight = worth.get(question.task, 1.0) * (stop - start) ** -0.5
             weights[start:stop] = [weight] * (stop - start)
             answers.append((start, stop))
@@ -147,9 +149,14 @@ def in_object(question: Question, rng: np.random.Generator) -> Question:
     """With its answer as it stands where a schema asks for a JSON object."""
     keys = (question.task, *OBJECT_KEYS)
     key = keys[int(rng.integers(len(keys)))]
-    is_number = question.answer.isdecimal() and bool(rng.integers(2))
-    said = question.answer if is_number else f'"{question.answer}"'
+    is_number = NUMBER.fullmatch(question.answer) is not None and bool(rng.integers(2))
+    said = question.answer if is_number else json.dumps(question.answer, ensure_ascii=False)
     return replace(question, answer=f'{{"{key}": {said}}}')
+
+
+def closing_of(question: Question) -> int:
+    """How many tokens close the JSON object in which the answer stands, if it stands in one."""
+    return 0 if OPENING.match(question.answer) is None else 2 if question.answer.endswith('"}') else 1
 
 
 def chosen(scene: Scene, rng: np.random.Generator, most: int) -> list[Question]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from demo.data.scene import Box, Mark, Task, box_text
 from demo.data.shape import KINDS
 from demo.train.batch import Answer, Batch
+from demo.train.conversation import closing_of
 from demo.train.dense import CELL, CELLS, cell_of
 from demo.train.spelling import Training
 from demo.train.whereabouts import HEARD
@@ -83,7 +84,8 @@ class Pointing:
 
     def looks_of(self, answer: Answer, batch: Batch, first: int, marks: Sequence[Mark]) -> Iterator[Look]:
         """`first` is the picture's first token."""
-        *places, end = batch.rows[answer.row, answer.start : answer.stop].tolist()
+        symbols = self.symbols(batch, answer)
+        *places, end = batch.rows[answer.row, answer.start : answer.start + len(symbols) + 1].tolist()
         about, task = answer.question.about, answer.question.task
         if task == "count":
             yield Look(answer.row, tuple(places), counted(about, first))
@@ -91,15 +93,16 @@ class Pointing:
             seen = [(first + token_of(box),) for box in about]
             yield Look(answer.row, tuple(places), tuple(seen[head % len(seen)] for head in range(HEADS)))
         else:
-            found = list((spelt if task in READ else boxed)(self.symbols(batch, answer), marks))
+            found = list((spelt if task in READ else boxed)(symbols, marks))
             for start, stop, box in found:
                 yield Look(answer.row, tuple(places[start:stop]), ((first + token_of(box),),) * HEADS)
             if found and task in READ:  # where nothing more is to be read, nothing is to be seen
                 yield Look(answer.row, (end,), ((NOWHERE,),) * HEADS)
 
     def symbols(self, batch: Batch, answer: Answer) -> list[str]:
-        """What each token of an answer stands for, but its end."""
-        tokens = batch.targets[answer.row, answer.start : answer.stop - 1].tolist()
+        """What each token of an answer stands for, but its end, and that of an object in which it stands."""
+        stop = answer.stop - 1 - closing_of(answer.question)
+        tokens = batch.targets[answer.row, answer.start : stop].tolist()
         return [self.tokenizer.decode([token]) for token in tokens]
 
 
@@ -147,7 +150,7 @@ def quarter_of(token: int) -> int:
 
 Wanted = tuple[
     int, int, int, float, bool
-]  # head, which of all places, target, weight, whether it is the only target
+]  # head, which of all places, target, weight, whether it is one thing
 
 
 def wanted_of(looks: Iterable[Look]) -> list[Wanted]:
@@ -158,6 +161,7 @@ def wanted_of(looks: Iterable[Look]) -> list[Wanted]:
         for head, targets in enumerate(look.targets):
             weight = 1 / (len(look.targets) * len(look.places) * len(targets))
             for place in range(start, start + len(look.places)):
-                wanted += [(head, place, target, weight, len(targets) == 1) for target in targets]
+                is_one = len(targets) == 1 and targets[0] != NOWHERE
+                wanted += [(head, place, target, weight, is_one) for target in targets]
         start += len(look.places)
     return wanted

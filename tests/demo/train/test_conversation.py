@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from demo.data.generator import PICTURED, scene_of
+from demo.data.scene import Question
 from demo.data.split import rng_from_name
 from demo.sizes import DEMO_HYBRID
 from demo.tokenizer import tokenizer_json_from_corpus
 from demo.train.batch import batch_from
-from demo.train.conversation import AROUND, DESCRIBE, PICTURE, Conversation, Writer
+from demo.train.conversation import AROUND, DESCRIBE, PICTURE, Conversation, Writer, closing_of, in_object
 from demo.train.model import Learner
 from demo.train.training import texts_of
 from edge_runtime.prompt import PromptFormat, Turn
@@ -128,9 +129,22 @@ def test_an_answer_in_an_object_is_learnt_from_where_a_schema_leaves_a_choice(wr
             opening = writer.prompts.tokenizer.encode(" " + question.answer[: question.answer.index(text)])
             before = start - len(opening)
             assert each.ids[before:start] == tuple(opening)
-            assert each.weights[before] == 0.0  # whether there is an object is not for the model to say
-            assert set(each.weights[before + 1 : start]) == {AROUND}
+            assert writer.prompts.tokenizer.decode(each.ids[before : before + 2]) == " {"
+            assert each.weights[before : before + 2] == (
+                0.0,
+                0.0,
+            )  # whether there is an object is not for the model to say
+            assert set(each.weights[before + 2 : start]) == {AROUND}
+            assert closing_of(question) == (1 if isinstance(value, int) else 2)
     assert seen == {int, str}
+
+
+@pytest.mark.parametrize("answer", ["0", "7", "42", "0471", "red", 'he said "no"', "5.20", "红色", "a\nb"])
+def test_an_object_is_json_whatever_the_answer(answer: str) -> None:
+    for index in range(20):
+        question = in_object(Question("count", "?", answer), rng_from_name(4, index))
+        (value,) = json.loads(question.answer).values()
+        assert str(value) == answer
 
 
 def test_what_misses_its_bar_may_count_more(writer: Writer) -> None:

@@ -14,7 +14,7 @@ from demo.data.scene import Mark, Scene, box_text
 from demo.data.shapes import shapes_scene
 from demo.data.split import rng_from_name
 from demo.sizes import DEMO_HYBRID
-from demo.train.batch import Batch, batch_from
+from demo.train.batch import Answer, Batch, batch_from
 from demo.train.conversation import Writer
 from demo.train.dense import CELL, CELLS
 from demo.train.model import Learner
@@ -141,6 +141,8 @@ def test_answers_about_dials_and_bars_look_at_several_things_in_turn(
                 found = [labels[box] for box in answer.question.about]
                 if endings == ("",):
                     assert found == [answer.question.answer]
+                elif text == "what colour is bar B?":
+                    assert found == [f"{answer.question.answer} bar top", "B"]
                 else:
                     assert len(found) == len(endings)
                     assert all(label.endswith(ending) for label, ending in zip(found, endings, strict=True))
@@ -192,6 +194,45 @@ def test_what_is_read_aloud_is_looked_at_symbol_by_symbol(pointing: Pointing, wr
     assert seen > 100
 
 
+def test_in_an_object_the_same_is_looked_at_and_nothing_while_it_is_closed(
+    pointing: Pointing, writer: Writer
+) -> None:
+    kinds = set()
+    for index, maker in enumerate(("codes", "shapes", "charts", "meters")):
+        scene = scene_of(3, "train", index, (maker,))
+        plain, boxed = (
+            replace(
+                batch_from([writer.about_picture(scene, rng_from_name(2), 30, False, share)], [], False),
+                marks=(scene.marks,),
+            )
+            for share in (0.0, 1.0)
+        )
+        targets = [
+            {
+                (a.question.text.lower(), look.targets, len(look.places))
+                for a, look in looks_by_answer(pointing, batch)
+            }
+            for batch in (plain, boxed)
+        ]
+        assert {text for text, *_ in targets[0]} == {text for text, *_ in targets[1]}
+        for answer, look in looks_by_answer(pointing, boxed):
+            said = boxed.targets[answer.row, answer.start : answer.stop].tolist()
+            rows = boxed.rows[answer.row, answer.start : answer.stop].tolist()
+            seen = [pointing.tokenizer.decode([said[rows.index(place)]]) for place in look.places]
+            if look.targets == ((NOWHERE,),) * HEADS and answer.question.task != "count":
+                assert seen in (['"'], ["}"])
+                kinds.add("end")
+            else:
+                assert not {'"', "}"} & set(seen)
+                kinds.add(answer.question.task)
+    assert {"end", "code", "count", "colour", "chart", "meter"} <= kinds
+
+
+def looks_by_answer(pointing: Pointing, batch: Batch) -> list[tuple[Answer, Look]]:
+    first = int(batch.is_image[0].nonzero()[0])
+    return [(a, look) for a in batch.answers for look in pointing.looks_of(a, batch, first, batch.marks[0])]
+
+
 def test_what_stands_twice_or_alone_is_not_looked_for() -> None:
     marks = [
         Mark(symbol, (CELL * place, 0, CELL * place + CELL, CELL)) for place, symbol in enumerate("A7A7B9")
@@ -205,7 +246,11 @@ def test_what_stands_twice_or_alone_is_not_looked_for() -> None:
 
 def test_what_has_to_be_judged_is_not_looked_for(pointing: Pointing, writer: Writer) -> None:
     page = lesson_scene(rng_from_name(5), "train", Lessons(print_share=1.0))
-    dials = [scene_of(3, "train", index, (maker,)) for index in range(3) for maker in ("gauges", "clocks")]
+    dials = [
+        scene_of(3, "train", index, (maker,))
+        for index in range(3)
+        for maker in ("gauges", "clocks", "charts")
+    ]
     judged = [
         replace(scene, questions=tuple(each for each in scene.questions if not each.about)) for scene in dials
     ]
@@ -242,6 +287,40 @@ def test_heads_that_look_right_are_told_from_heads_that_do_not(pointing: Pointin
     assert good[1] == 1.0
     assert bad[1] < 0.1
     assert good[0] < 1.5 < 8 < bad[0]
+
+
+def test_of_two_things_the_one_that_is_asked_about_is_looked_at() -> None:
+    seen = set()
+    for index in range(60):
+        for maker in ("gauges", "clocks", "meters"):
+            scene = scene_of(3, "train", index, (maker,))
+            labels = {mark.box: mark.label for mark in scene.marks}
+            hubs = [mark.box for mark in scene.marks if mark.label == "dial centre"]
+            for question in scene.questions:
+                found = [
+                    side for side in ("left", "right", "top", "bottom") if f"the {side} " in question.text
+                ]
+                if len(found) != 1 or not question.about:
+                    continue
+                (side,) = found
+                if "digit of" in question.text:
+                    assert labels[question.about[0]] == question.answer
+                elif question.about[-1] in hubs:
+                    axis, choose = (
+                        (0 if side in ("left", "right") else 1),
+                        (min if side in ("left", "top") else max),
+                    )
+                    assert question.about[-1] == choose(hubs, key=lambda box: box[axis])
+                else:
+                    continue
+                seen.add((maker, side))
+    assert seen >= {
+        ("gauges", "left"),
+        ("gauges", "right"),
+        ("clocks", "left"),
+        ("clocks", "right"),
+        ("meters", "top"),
+    }
 
 
 def test_a_look_weighs_as_much_as_any_other() -> None:
