@@ -70,6 +70,7 @@ def likeness_of(name: str, ids: Ids, wanted: Logits, found: Logits) -> Likeness:
     parted = np.flatnonzero(~is_same)
     expected = log_softmax(wanted)
     divergence = (np.exp(expected) * (expected - log_softmax(found))).sum(axis=-1)
+    divergence = np.maximum(divergence, 0.0)  # where nothing differs, rounding may leave a hair less
     agreed = int(parted[0]) if parted.size else len(ids)
     kl, top1 = float(divergence.mean()), float(is_same.mean())
     kl_at = tuple(float(f"{each:.3g}") for each in divergence)

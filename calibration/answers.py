@@ -120,7 +120,8 @@ class DecoderFeeds(Sequence[Feeds]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         answer = self._answers[place]
-        return feeds_of(self._entry, answer.rows(), [answer.length - 1], self._caches)
+        chose = range(answer.length - len(answer.ids), answer.length)  # all that the head reads
+        return feeds_of(self._entry, answer.rows(), chose, self._caches)
 
 
 def feeds_of(entry: GraphEntry, rows: Array, asked: Iterable[int], caches: Mapping[str, Array]) -> Feeds:

@@ -43,7 +43,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import QUALITY_NAME, Calibration, Manifest
 from edge_runtime.progress import Progress
 from edge_runtime.publish import check_free_space, staged_folder
-from edge_runtime.record import bytes_from_json
+from edge_runtime.record import bytes_from_json, json_from_record
 from edge_runtime.version import VERSION
 
 NO_SAMPLES = hashlib.sha256(b"").hexdigest()
@@ -66,11 +66,26 @@ def calibrate_bundle(
     check_place(bundle.folder, out)
     check_asked(bundle, recipe, samples, aim)
     desk = Desk(out, key_of(bundle, recipe, samples, threads))
-    with staged_folder(out) as folder:
-        subject = Subject(bundle, recipe, samples, threads, desk, progress)
-        manifest = Calibrator(subject, aim, folder).run()
+    try:
+        with staged_folder(out) as folder:
+            subject = Subject(bundle, recipe, samples, threads, desk, progress)
+            manifest = Calibrator(subject, aim, folder).run()
+    except EdgeVLError as error:
+        raise with_desk(error, desk) from error
     desk.clear()
     return manifest
+
+
+def with_desk(error: EdgeVLError, desk: Desk) -> EdgeVLError:
+    """What to do, where it is to ask for something else: what lies on the desk is of what was asked for."""
+    if (
+        not error.code.startswith("EVL-CALIBRATE")
+        or error.code == "EVL-CALIBRATE-DESK"
+        or not desk.folder.exists()
+    ):
+        return error
+    fix = f"{error.fix} (asked for otherwise: remove {desk.folder.name} first, or choose another OUT)"
+    return type(error)(error.code, error.what, error.why, fix)
 
 
 def check_asked(bundle: Bundle, recipe: Recipe, samples: SampleSet, aim: Aim) -> None:
@@ -168,7 +183,12 @@ def key_of(bundle: Bundle, recipe: Recipe, samples: SampleSet, threads: int) -> 
     """Of everything that decides what a calibration finds, down to the last bit; `desk.MATTERS` says it in words."""
     files = [(entry.path, entry.sha256) for entry in bundle.manifest.files]
     versions = [VERSION, imported_onnxruntime().__version__, np.__version__]
-    said = [files, asdict(recipe), [each.sha256 for each in samples.samples], threads, versions]
+    manifest = bundle.manifest
+    model = [
+        json_from_record(manifest.spec),
+        manifest.max_context,
+    ]  # not in any file: how pictures and prompts are read
+    said = [files, model, asdict(recipe), [each.sha256 for each in samples.samples], threads, versions]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

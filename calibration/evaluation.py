@@ -12,13 +12,14 @@ import numpy as np
 
 from calibration.desk import Desk
 from calibration.listing import Entry, entries_from_file
-from calibration.prompts import REPAIR, check_prompts, named
-from calibration.samples import Candidate, Sample, opened, sample_from_candidate
+from calibration.prompts import REPAIR, SHORTEN, check_prompts, format_of, named, tokens_of
+from calibration.samples import Candidate, Sample, check_share, opened, sample_from_candidate
 from calibration.speaker import TOKENS, Speaker
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress
+from edge_runtime.prompt import check_fits
 from edge_runtime.tokenizer import Tokenizer
 
 CODE = "EVL-CALIBRATE-EVAL"
@@ -90,6 +91,7 @@ def exam_from_file(path: Path, limit: int | None = None) -> Exam:
         if (sample := sample_from_candidate(candidate, broken)) is not None:
             known = asked.setdefault(sample.sha256, [])
             add_question(known, Question(sample, answer, task), repeated)
+    check_share(len(entries), broken, str(path))
     samples = [questions[0].sample for questions in asked.values()]
     found = opened(samples, limit or len(samples), broken, str(path))
     in_order = [sorted(asked[each.sha256], key=lambda question: question.task) for each in found.samples]
@@ -125,19 +127,22 @@ def add_question(known: list[Question], new: Question, repeated: list[str]) -> N
 def check_exam(exam: Exam, bundle: Bundle) -> None:
     """What can be known of it without sitting it."""
     check_prompts(bundle, [each.sample for each in exam.questions], CODE)
-    check_short_enough(exam, Tokenizer.open(bundle.tokenizer_path))
+    check_short_enough(exam, bundle)
 
 
-def check_short_enough(exam: Exam, tokenizer: Tokenizer) -> None:
-    """An answer that is longer than what a bundle is let say could never be right."""
+def check_short_enough(exam: Exam, bundle: Bundle) -> None:
+    """An answer that is longer than what a bundle is let say, or than what it has room for, could never be right."""
+    form = format_of(bundle)
     for each in exam.questions:
         where = each.sample.where
         with named(where, CODE, REPAIR):
-            count = len(tokenizer.encode(each.answer.strip()))
+            count = len(form.tokenizer.encode(each.answer.strip()))
         if count >= TOKENS:
             what = f"{where} cannot be tested: its answer is {each.answer.strip()[:40]!r}"
             why = f"it has {count} tokens, and {TOKENS - 1} are asked for"
             raise EdgeVLError(CODE, what, why, "ask for short answers")
+        with named(where, CODE, SHORTEN):
+            check_fits(tokens_of(form, each.sample.prompt, b""), count + 1, bundle.manifest.max_context)
 
 
 def evaluation_of(
@@ -145,7 +150,7 @@ def evaluation_of(
 ) -> Evaluation:
     """Greedy answers up to the end token, through the runtime that answers users."""
     tokenizer = Tokenizer.open(bundle.tokenizer_path)
-    check_short_enough(exam, tokenizer)
+    check_short_enough(exam, bundle)
     found = list[Verdict]()
     with Speaker(bundle, dialect, threads) as speaker:
         for done, each in enumerate(exam.questions):

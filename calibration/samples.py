@@ -95,10 +95,12 @@ def chosen(candidates: Iterable[Candidate], limit: int, where: str) -> SampleSet
     """The first `limit` by hash that can be opened; what is there twice counts once."""
     if limit < 1:
         raise EdgeVLError(CODE, "no samples are wanted", f"the limit is {limit}", "give --limit 1 or more")
-    found, broken = dict[str, Sample](), list[str]()
+    found, broken, count = dict[str, Sample](), list[str](), 0
     for candidate in candidates:
+        count += 1
         if (sample := sample_from_candidate(candidate, broken)) is not None:
             found.setdefault(sample.sha256, sample)
+    check_share(count, broken, where)
     return opened(found.values(), limit, broken, where)
 
 
@@ -115,8 +117,9 @@ def sample_from_candidate(candidate: Candidate, broken: list[str]) -> Sample | N
 
 
 def opened(samples: Iterable[Sample], limit: int, broken: Sequence[str], where: str) -> SampleSet:
-    """The first `limit` by hash whose pictures can be opened; with those in `broken` not too many may be left out."""
-    good, bad = list[Sample](), list(broken)
+    """The first `limit` by hash whose pictures can be opened; of those that are looked at not too many may be left out, as those in
+    `broken` were."""
+    good, bad = list[Sample](), list[str]()
     for sample in sorted(samples, key=lambda each: each.sha256):
         if len(good) == limit:
             break
@@ -126,12 +129,12 @@ def opened(samples: Iterable[Sample], limit: int, broken: Sequence[str], where: 
             bad.append(f"{error.what} ({error.why})")
         else:
             good.append(sample)
-    check_share(len(good), bad, where)
-    return SampleSet(tuple(good), tuple(bad))
+    check_share(len(good) + len(bad), bad, where)
+    return SampleSet(tuple(good), (*broken, *bad))
 
 
-def check_share(opened_count: int, broken: Sequence[str], where: str) -> None:
-    count = opened_count + len(broken)
+def check_share(count: int, broken: Sequence[str], where: str) -> None:
+    """Of `count` that were tried."""
     if len(broken) > MOST_BROKEN * count:
         what = f"{len(broken)} of the {count} pictures of {where} cannot be opened"
         why = f"at most {MOST_BROKEN:.0%} may be broken: {listed(broken)}"

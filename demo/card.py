@@ -88,12 +88,15 @@ def row_of(task: str, shares: Sequence[float], bar: str) -> str:
 
 
 def check_comparable(reports: dict[str, Report]) -> None:
-    """The same held-out questions to all, in one precision, and pictures blanked where the name says so."""
+    """The same held-out questions to all, those with bars among them, in one precision, and pictures blanked where the name says so."""
     asked = {
-        (each.questions, each.seed, each.score.n, each.precision["decoder"]) for each in reports.values()
+        (each.questions, each.seed, tuple(sorted(each.score.counts.items())), each.precision["decoder"])
+        for each in reports.values()
     }
     blanked = [name for name, each in reports.items() if each.blank]
-    if len(asked) > 1 or blanked != ["hybrid-blank"] or asked.pop()[0] != "held-out":
+    questions, _, counts, _ = min(asked)
+    has_all = questions == "held-out" and BARS.keys() <= {task for task, _ in counts}
+    if len(asked) > 1 or blanked != ["hybrid-blank"] or not has_all:
         why = "they differ in their questions, seed, number or precision, or others than hybrid-blank are blanked"
         fix = "evaluate all of them with the same flags, and hybrid-blank with --blank as well"
         raise EdgeVLError("EVL-CARD-REPORTS", "the evaluations cannot stand in one table", why, fix)
@@ -125,7 +128,12 @@ def reports_in(folder: Path) -> dict[str, Report]:
     found = {}
     for name in NAMES:
         path = folder / f"{name}.json"
-        found[name] = record_from_json(Report, json.loads(path.read_bytes()), path.name, "EVL-EVAL-REPORT")
+        try:
+            data = path.read_bytes()
+        except OSError as fault:
+            what, why = f"{path} cannot be read", f"{fault.strerror}"
+            raise EdgeVLError("EVL-CARD-REPORTS", what, why, f"evaluate it: --out {path.name}") from fault
+        found[name] = record_from_json(Report, json.loads(data), path.name, "EVL-EVAL-REPORT")
     return found
 
 
@@ -138,7 +146,10 @@ def main() -> int:
         text = card_from_reports(reports_in(arguments.reports), parameters_in(arguments.checkpoint))
     except EdgeVLError as error:
         return status_told(error)
-    (arguments.checkpoint / "MODEL_CARD.md").write_text(text, encoding="utf-8")
+    card = arguments.checkpoint / "MODEL_CARD.md"
+    fresh = card.with_suffix(".partial")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(card)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ def parity_of(
     bundle: Bundle,
     backends: Mapping[Dialect, Backend],
     checkpoint: Checkpoint,
-    pictures: Sequence[Image.Image],
+    pictures: Iterable[Image.Image],
     progress: Progress = silent,
 ) -> ParityReport:
     """Against the checkpoint in fp32; `pictures` go through the runtime's own preprocessing.
@@ -57,7 +57,7 @@ class Comparison:
         bundle: Bundle,
         backends: Mapping[Dialect, Backend],
         reference: Reference,
-        pictures: Sequence[Image.Image],
+        pictures: Iterable[Image.Image],
         progress: Progress,
     ) -> None:
         self.bundle = bundle

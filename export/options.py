@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -23,7 +24,7 @@ class ExportOptions:
     dialects: tuple[Dialect, ...] = ("ort",)
     precision: FloatPrecision = "fp16"
     max_context: int | None = None
-    samples: tuple[Image.Image, ...] = ()
+    samples: Sequence[Image.Image] = ()
 
     def __post_init__(self) -> None:
         for dialect in self.dialects:

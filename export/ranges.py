@@ -16,6 +16,7 @@ FP16_LARGEST = 65504.0
 FP16_NORMAL = 2.0**-14  # smaller numbers lose digits, and below 2**-25 they become zero
 HEADROOM = 4.0  # a picture that was not among the samples may reach further
 ACTIVATION_LIMIT = FP16_LARGEST / HEADROOM
+SUMMED = frozenset({"neck.norm2", "side.norm2"})  # what the high tower's two paths end with
 CACHED_LEAVES = ("q", "k", "v")  # their results enter the KV cache, whose type is the role's
 
 
@@ -80,8 +81,10 @@ class ActivationRange:
 
 
 def islands_from_weights(role: Role, ranges: Iterable[WeightRange]) -> frozenset[str]:
-    names = {each.leaf for each in ranges if needs_island(each)}
-    return frozenset(WHOLE if needs_whole_role(role, name) else name for name in names)
+    wide = [each for each in ranges if needs_island(each)]
+    # A table of relative positions is a parameter of its block, and no layer of its own.
+    is_whole = any(needs_whole_role(role, name) for each in wide for name in (each.leaf, each.name))
+    return frozenset({WHOLE} if is_whole else {each.leaf for each in wide})
 
 
 def needs_island(weight: WeightRange) -> bool:
@@ -102,6 +105,8 @@ def islands_from_activations(role: Role, ranges: Iterable[ActivationRange]) -> f
         if each.leaf.endswith(".down") and each.taken > ACTIVATION_LIMIT:
             # Its input is a product of two layers; one of them in fp32 makes the product fp32.
             names.add(each.leaf.removesuffix("down") + "gate")
+        if role == "vision_high" and each.leaf == "down1" and each.taken > ACTIVATION_LIMIT:
+            names |= SUMMED  # before it is read there it is a sum of two
     return frozenset(WHOLE if needs_whole_role(role, name) else name for name in names)
 
 

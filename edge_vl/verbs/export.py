@@ -32,7 +32,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         dialects=cast("tuple[Dialect, ...]", dialects),
         precision=arguments.precision,
         max_context=arguments.max_context,
-        samples=tuple(pictures_from_folder(arguments.images, terminal.note)),
+        samples=pictures_from_folder(arguments.images, terminal.note),
     )
     manifest = export_bundle(arguments.checkpoint, arguments.out, options, terminal.progress)
     size = sum(entry.bytes for entry in manifest.files)

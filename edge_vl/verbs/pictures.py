@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import overload
 
 from PIL import Image
 
@@ -13,10 +14,31 @@ from edge_runtime.picture_folder import contents_of
 from edge_runtime.picture_limits import PictureLimits
 
 
-def pictures_from_folder(folder: Path | None, note: Callable[[str], None]) -> list[Image.Image]:
-    """One that is broken is an error; what is no picture is passed over, and noted."""
+class Pictures(Sequence[Image.Image]):
+    """Opened when they are asked for: decoded, a folder of photographs is more than a machine holds."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> Image.Image: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Pictures: ...
+
+    def __getitem__(self, place: int | slice) -> Image.Image | Pictures:
+        if isinstance(place, slice):
+            return Pictures(self._paths[place])
+        return picture_from_file(self._paths[place], PictureLimits())
+
+
+def pictures_from_folder(folder: Path | None, note: Callable[[str], None]) -> Pictures:
+    """One that is broken is an error, at once; what is no picture is passed over, and noted."""
     if folder is None:
-        return []
+        return Pictures(())
     if not folder.is_dir():
         raise EdgeVLError(
             "EVL-IMAGES", f"cannot read {folder}", "it is not a folder", "give a folder of pictures"
@@ -27,4 +49,7 @@ def pictures_from_folder(folder: Path | None, note: Callable[[str], None]) -> li
         raise EdgeVLError("EVL-IMAGES", f"{folder} has no pictures", contents.why_empty(), fix)
     if contents.others:
         note(one_line(f"not taken for pictures: {listed(contents.others)}"))
-    return [picture_from_file(path, PictureLimits()) for path in contents.pictures]
+    pictures = Pictures(contents.pictures)
+    for _ in pictures:
+        pass
+    return pictures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, termina
         from export.checkpoint import Checkpoint
         from export.comparison import parity_of, synthetic_pictures
 
-    pictures = [*synthetic_pictures(), *pictures_from_folder(images, terminal.note)]
+    pictures = chain(synthetic_pictures(), pictures_from_folder(images, terminal.note))
     with Checkpoint.open(checkpoint_path) as checkpoint:
         backends = {dialect: OrtBackend(bundle, dialect=dialect) for dialect in bundle.manifest.dialects}
         return parity_of(bundle, backends, checkpoint, pictures, terminal.progress)

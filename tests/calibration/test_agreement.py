@@ -19,6 +19,17 @@ def test_the_same_thoughts_agree_in_everything() -> None:
     assert found.kl == pytest.approx(0, abs=1e-9)
 
 
+def test_models_that_hardly_differ_are_never_less_than_alike() -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.normal(size=(400, 201)).astype(np.float32)
+    wanted[:, 0] += 20
+    found = likeness_of(
+        "a", [0] * 400, wanted, wanted + rng.normal(scale=1e-5, size=wanted.shape).astype(np.float32)
+    )
+    assert min(found.kl_at) >= 0
+    assert found.kl >= 0
+
+
 def test_divergence_is_that_of_the_float_model_from_the_quantised() -> None:
     wanted, other = logits((0, 0)), logits((np.log(3), 0))
     found = likeness_of("a", [0], wanted, other)

@@ -42,7 +42,9 @@ def test_each_answers_rows_come_back_whole(entry: GraphEntry, tmp_path: Path) ->
     for number, each in enumerate(feeds):
         assert each["inputs_embeds"].shape == (1, LENGTH - number, WIDTH)
         assert (each["inputs_embeds"] == number).all()
-        assert each["logit_index"].tolist() == [[LENGTH - number - 1]]
+        assert each["logit_index"].tolist() == [
+            [LENGTH - number - 2, LENGTH - number - 1]
+        ]  # one for each token
         caches = empty_caches(entry, LENGTH)
         assert caches and all(each[name].shape == cache.shape for name, cache in caches.items())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from calibration.evaluation import (
     kept_evaluation,
     lost_points,
 )
+from calibration.prompts import format_of, tokens_of
 from calibration.speaker import TOKENS
+from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import silent
 from edge_runtime.tokenizer import Tokenizer
@@ -185,6 +189,18 @@ def test_a_question_that_cannot_be_put_is_refused_before_the_exam(
     with pytest.raises(EdgeVLError, match=r"^exam\.jsonl, line 2 cannot be ") as caught:
         check_exam(exam, subject.bundle)
     assert caught.value.code == "EVL-CALIBRATE-EVAL"
+
+
+def test_an_answer_without_room_for_it_is_refused(subject: Rehearsed) -> None:
+    exam = exam_of(subject, "a cat")
+    form = format_of(subject.bundle)
+    length = len(tokens_of(form, exam.questions[0].sample.prompt, b""))
+    count = len(form.tokenizer.encode("a cat"))
+    for room, is_refused in ((count, True), (count + 1, False)):  # the end token needs room too
+        manifest = replace(subject.bundle.manifest, max_context=length + room)
+        bundle = Bundle(subject.bundle.folder, manifest)
+        with pytest.raises(EdgeVLError, match="cannot be asked") if is_refused else nullcontext():
+            check_exam(exam, bundle)
 
 
 def test_what_the_float_bundle_made_of_an_exam_is_found_again(subject: Rehearsed, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from calibration.calibrate import calibrate_bundle
+from calibration.calibrate import broken_error, calibrate_bundle
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet, samples_from_folder
 from edge_runtime.bundle import Bundle
@@ -116,6 +117,39 @@ def test_another_recipe_is_refused_and_what_was_begun_is_kept(
     assert bytes_below(tmp_path / ".out.desk") == before
     calibrate_bundle(source, out, RECIPE, samples, threads=1, progress=silent)
     assert bytes_below(out) == whole
+
+
+@pytest.mark.parametrize("changed", ["max_context", "image_mean"])
+def test_a_bundle_that_reads_pictures_or_prompts_otherwise_is_another(
+    source: Bundle, photos: Path, tmp_path: Path, changed: str
+) -> None:
+    """None of its listed files says so: graphs take pixels as they come."""
+    manifest, samples = source.manifest, samples_from_folder(photos, 10)
+    cut_short(source, tmp_path / "out", samples)
+    if changed == "max_context":
+        other = replace(manifest, max_context=manifest.max_context - 1)
+    else:
+        low = replace(manifest.spec.preprocess.low, mean=(0.1, 0.2, 0.3))
+        preprocess = replace(manifest.spec.preprocess, low=low)
+        other = replace(manifest, spec=replace(manifest.spec, preprocess=preprocess))
+    with pytest.raises(EdgeVLError) as caught:
+        calibrate_bundle(
+            Bundle(source.folder, other), tmp_path / "out", RECIPE, samples, threads=1, progress=Refusing()
+        )
+    assert caught.value.code == "EVL-CALIBRATE-DESK"
+
+
+def test_what_has_to_be_asked_otherwise_needs_another_desk(
+    source: Bundle, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise broken_error()
+
+    monkeypatch.setattr("calibration.calibrate.agreement_of", broken)
+    with pytest.raises(EdgeVLError) as caught:
+        calibrate_bundle(source, tmp_path / "out", RECIPE, samples_from_folder(photos, 10), 1, silent)
+    assert caught.value.code == "EVL-CALIBRATE-BROKEN"
+    assert caught.value.fix.endswith("(asked for otherwise: remove .out.desk first, or choose another OUT)")
 
 
 def test_samples_of_which_none_was_asked_before_are_refused_too(

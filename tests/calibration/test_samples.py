@@ -65,6 +65,20 @@ def test_many_broken_pictures_are_an_error_that_names_them(tmp_path: Path) -> No
     assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
 
 
+def test_the_few_of_a_long_list_that_are_missing_are_few_however_few_are_wanted(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "photos", 40)
+    lines = [{"image": f"{index}.png", "prompt": "?"} for index in range(42)]
+    file = folder / "samples.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    found = samples_from_file(file, 4)
+    assert (len(found.samples), len(found.broken)) == (4, 2)
+    file.write_text(
+        "\n".join(map(json.dumps, [{"image": f"{index}.png", "prompt": "?"} for index in range(45)]))
+    )
+    with pytest.raises(EdgeVLError, match=r"^5 of the 45 pictures "):
+        samples_from_file(file, 4)
+
+
 def test_a_pipe_among_the_pictures_is_broken_and_not_waited_for(tmp_path: Path) -> None:
     pictures(tmp_path, 9)
     os.mkfifo(tmp_path / "pipe.png")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from demo.card import BARS, card_from_reports, missed, parameters_in, reports_in
 from demo.walkthrough import CHECKPOINT
+from edge_runtime.errors import EdgeVLError
 
 REPORTS = Path(__file__).parents[2] / "docs" / "demo"
 
@@ -22,6 +26,28 @@ def test_the_evaluations_are_of_the_same_thousand_held_out_questions() -> None:
     }
     assert [name for name, each in reports.items() if each.blank] == ["hybrid-blank"]
     assert all(set(BARS) <= set(each.score.tasks) for each in reports.values())
+
+
+@pytest.mark.parametrize("what", ["other counts", "no boxes", "not blanked"])
+def test_what_cannot_stand_in_one_table_is_refused(what: str) -> None:
+    reports = reports_in(REPORTS)
+    name = "hybrid-blank"
+    if what == "other counts":
+        score = reports[name].score
+        reports[name] = replace(reports[name], score=replace(score, counts=score.counts | {"code": 1}))
+    elif what == "no boxes":
+        for each, report in reports.items():
+            counts = {task: count for task, count in report.score.counts.items() if task != "code"}
+            reports[each] = replace(report, score=replace(report.score, counts=counts))
+    else:
+        reports[name] = reports["hybrid"]
+    with pytest.raises(EdgeVLError, match="cannot stand in one table"):
+        card_from_reports(reports, 4_000_000)
+
+
+def test_an_evaluation_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EdgeVLError, match=r"hybrid\.json cannot be read"):
+        reports_in(tmp_path)
 
 
 def test_a_bar_that_is_missed_is_said_with_how_much() -> None:
