@@ -90,10 +90,12 @@ class Assistant:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the engine and its memory; the assistant answers nothing afterwards."""
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            parts.backend.close()
+        """Lets go of the engine and its memory; the assistant answers nothing afterwards. A piece of work that another thread has
+        under way is waited for: it writes to that memory."""
+        parts, self._parts = self._parts, None  # before the lock: whoever works begins nothing more
+        with self._busy:
+            if parts is not None:
+                parts.backend.close()
 
     def ask(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from edge_runtime.answer import Answer, AnswerStream
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.picture_source import Images
 from edge_runtime.prompt import ImageRef, PromptTokens, Turn
 from edge_runtime.request import Request
@@ -44,18 +45,28 @@ class Chat:
         stopwatch = Stopwatch()
         fresh = self._assistant.encoded(image, stopwatch)
         turn = Turn("user", text, tuple(ImageRef(each.digest) for each in fresh))
-        turns, images = [*self._turns, turn], [*self._images, *fresh]
+        known = self._turns
+        turns, images = [*known, turn], [*self._images, *fresh]
         prompt = self._assistant.format.chat_prompt_tokens(turns, self._system)
-        return AnswerStream(self._kept(turns, images, prompt, request, stopwatch))
+        return AnswerStream(self._kept(known, turns, images, prompt, request, stopwatch))
 
     def _kept(
         self,
+        known: list[Turn],
         turns: list[Turn],
         images: list[EncodedImage],
         prompt: PromptTokens,
         request: Request,
         stopwatch: Stopwatch,
     ) -> Generator[str, None, Answer]:
+        """`known` are the turns that it goes on from, and the conversation's still."""
+        if self._turns is not known:
+            what, why = (
+                "this answer cannot be begun",
+                "the conversation has gone on since its question was asked",
+            )
+            fix = "read a stream to its end before the next question"
+            raise EdgeVLError("EVL-STREAM-REPLACED", what, why, fix)
         stop_strings = self._assistant.spec.prompt.stop_strings
         answer = yield from self._assistant.answered(prompt, images, request, stop_strings, stopwatch)
         self._turns, self._images = [*turns, Turn("assistant", answer.text)], images

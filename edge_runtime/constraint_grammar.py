@@ -55,12 +55,10 @@ class GrammarMatcher:
         self._size = size
         self._has_lead = has_lead
 
-    def trimmed(self, piece: str) -> str:
-        """Of the answer's text, told piece by piece, all but the blank that may lead it and is no part of it."""
-        if not self._has_lead or not piece:
-            return piece
-        self._has_lead = False
-        return piece.removeprefix(LEAD)
+    @property
+    def lead(self) -> str:
+        """What may stand before the answer and is no part of it."""
+        return LEAD if self._has_lead else ""
 
     def allowed(self) -> Ids:
         """Raises EdgeVLError EVL-CONSTRAINT-STUCK where the grammar got too complex, or no token fits."""

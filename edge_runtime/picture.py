@@ -28,7 +28,7 @@ from PIL import (
 
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.picture_cost import decoding_bytes
-from edge_runtime.picture_header import PictureFormat, broken, crowded
+from edge_runtime.picture_header import PictureFormat, PictureHeader, broken, crowded
 from edge_runtime.picture_limits import PictureLimits, check_size, checked_header, too_large
 
 # Readers are called by name, not through Image.open: that would try others by their first bytes,
@@ -77,7 +77,7 @@ def picture_from_bytes(data: bytes, limits: PictureLimits) -> Image.Image:
     """
     header = checked_header(data, limits)
     with _refusals_named(), _STRICTNESS.held():
-        return _decoded(READERS[header.format], data, limits)
+        return _decoded(header, data, limits)
 
 
 @contextlib.contextmanager
@@ -108,14 +108,15 @@ def picture_from_image(picture: Image.Image) -> Image.Image:
     return _rgb(picture.copy() if turn is None else picture.transpose(turn))
 
 
-def _decoded(reader: type[ImageFile.ImageFile], data: bytes, limits: PictureLimits) -> Image.Image:
+def _decoded(header: PictureHeader, data: bytes, limits: PictureLimits) -> Image.Image:
+    reader = READERS[header.format]
     with reader(io.BytesIO(data)) as opened:
         # our header walk and Pillow's parser may read one file differently: what it will allocate counts
         check_size(opened.size, limits)
         _check_mode(opened.mode, is_pnm=reader is PpmImagePlugin.PpmImageFile)
         if any(tile[0] in Image.DECODERS for tile in opened.tile):
             _check_slow(opened.size)
-        if (need := decoding_bytes(opened)) > limits.max_decoding_bytes:
+        if (need := decoding_bytes(opened, header.is_scanned_apart)) > limits.max_decoding_bytes:
             raise too_large(
                 f"{opened.width} x {opened.height} pixels of its kind take {need >> 20} MiB to decode,"
                 f" the limit is {limits.max_decoding_bytes >> 20}"

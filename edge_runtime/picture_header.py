@@ -75,6 +75,7 @@ class PictureHeader:
     width: int
     height: int
     frames: int = 1
+    is_scanned_apart: bool = False  # a JPEG whose first scan has not all of its components
 
 
 def header_from_bytes(data: bytes) -> PictureHeader:
@@ -140,6 +141,7 @@ def _png_header(data: bytes) -> PictureHeader:
 def _jpeg_header(data: bytes) -> PictureHeader:
     """Walks to the first end-of-image marker: further frames (MPO) and trailing video are ignored."""
     at, width, height, segments, scans, exifs, stray = 2, 0, 0, 0, 0, 0, 0
+    components, least = 0, 255  # of the picture, and of a scan
     while found := JPEG_NEXT_MARKER.search(data, at):
         stray += 0 if scans else found.start() - at  # inside a scan these bytes are its samples
         marker, at = data[found.start() + 1], found.end()
@@ -155,9 +157,12 @@ def _jpeg_header(data: bytes) -> PictureHeader:
         if marker in JPEG_FRAMES:
             high, wide = _unpack(">HH", data, at + 3)
             width, height = max(width, wide), max(height, high)
+            components = max(components, data[at + 7])
+        if marker == JPEG_SCAN:
+            least = min(least, data[at + 2])
         if marker not in JPEG_BARE:
             at += _unpack(">H", data, at)[0]
-    return PictureHeader("JPEG", width, height)
+    return PictureHeader("JPEG", width, height, is_scanned_apart=least < components)
 
 
 def _webp_header(data: bytes) -> PictureHeader:

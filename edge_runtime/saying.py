@@ -30,10 +30,10 @@ class Saying:
         matcher: GrammarMatcher | None = None,
     ) -> None:
         # The model's own stop strings would cut a text that a constraint allows.
-        self._text = TextStream(tokenizer, (*(() if matcher else stop_strings), *request.stop))
+        stops = (*(() if matcher else stop_strings), *request.stop)
+        self._text = TextStream(tokenizer, stops, lead=matcher.lead if matcher else "")
         rng = rng_from_seed(request.sampling.seed)
         self._tokens = Tokens(prompt.ids, request.sampling, rng, eos_id, limit, matcher)
-        self._matcher = matcher
         self._pieces: list[str] = []
         self._logprobs = request.logprobs
         self._scores: list[TokenScore] = []
@@ -74,8 +74,8 @@ class Saying:
         self.reason = "stop" if self._text.is_stopped else self._tokens.reason
         if self.reason is not None:
             text += self._text.finish()
-        self._pieces.append(text if self._matcher is None else self._matcher.trimmed(text))
-        return self._piece(self._pieces[-1])
+        self._pieces.append(text)
+        return self._piece(text)
 
     def _piece(self, text: str) -> Piece:
         if not text and self.reason is None:

@@ -30,8 +30,15 @@ class TextStream:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, stop_strings: Iterable[str] = (), skip_special: bool = True
+        self,
+        tokenizer: Tokenizer,
+        stop_strings: Iterable[str] = (),
+        skip_special: bool = True,
+        lead: str = "",
     ) -> None:
+        """`lead` is a character that may stand first and is no part of the text: no stop string sees it."""
+        assert len(lead) < 2, "it comes whole"
+        self._lead = lead
         self.tokenizer = tokenizer
         self.stop_strings = checked_stop_strings(stop_strings)
         self.skip_special = skip_special
@@ -62,6 +69,8 @@ class TextStream:
         return piece + rest
 
     def release(self, text: str) -> str:
+        if text and self._lead:
+            text, self._lead = text.removeprefix(self._lead), ""
         known = len(self.held)
         text, self.held = self.held + text, ""
         if (hit := first_stop(text, known, self.stop_strings)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,11 @@ class OrtDecoder:
         assert rows == self.batch and logit_index.shape[0] == rows, "a step feeds every row"
         assert int(write_index.max()) + steps <= self.capacity, "a step may not leave the cache"
         if rows == 1 or steps == 1 or self._has_free_chunks or not write_index.any():
-            return Scores.of(self._run(self._whole, embeds, write_index, logit_index))
+            return Scores.of(self._run(self._whole, 0, embeds, write_index, logit_index))
         parts = [
-            self._run(binding, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1])
+            self._run(
+                binding, row, embeds[row : row + 1], write_index[row : row + 1], logit_index[row : row + 1]
+            )
             for row, binding in enumerate(self._rows)
         ]
         return Scores.of(np.concatenate(parts))
@@ -75,7 +78,7 @@ class OrtDecoder:
 
     def step_row(self, row: int, embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
         assert int(write_index.max()) + embeds.shape[1] <= self.capacity, "a step may not leave the cache"
-        return Scores.of(self._run(self._rows[row], embeds, write_index, logit_index))
+        return Scores.of(self._run(self._rows[row], row, embeds, write_index, logit_index))
 
     def _binding(self) -> Any:
         binding = self._session.io_binding()
@@ -97,7 +100,8 @@ class OrtDecoder:
             binding.bind_output(f"present.{name}", *place)
         return binding
 
-    def _run(self, binding: Any, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+    def _run(self, binding: Any, first: int, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:
+        """Of the binding's rows, from `first`."""
         # The binding reads these arrays' memory, so they live until the run is over.
         inputs = {
             "inputs_embeds": np.ascontiguousarray(embeds, dtype=self._dtype),
@@ -110,7 +114,20 @@ class OrtDecoder:
             binding.bind_output("logits", "cpu")  # anew: a bound output keeps the shape of the run before
             self._session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[0].numpy().astype(np.float32)
+        if self._has_free_chunks and not np.isfinite(logits).all():
+            for row, start in enumerate(write_index.tolist()):
+                self._wipe(first + row, start, start + embeds.shape[1])
         return logits
+
+    def _wipe(self, row: int, start: int, stop: int) -> None:
+        """These dialects multiply what is hidden by zero: a NaN would be in every later answer of the row, however short."""
+        if self._device != "cpu":
+            return
+        size = self._row_type.itemsize * self.batch * int(np.prod(self._row_shape))
+        for _, value in self._cache:
+            memory = memoryview((ctypes.c_char * size).from_address(value.data_ptr())).cast("B")
+            cache = np.frombuffer(memory, self._row_type).reshape(self.batch, *self._row_shape)
+            cache[row, :, start:stop] = 0
 
 
 class OrtRow:

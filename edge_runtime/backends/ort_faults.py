@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from edge_runtime.errors import MachineFault
+import re
+
+from edge_runtime.errors import MachineFault, one_line
 from edge_runtime.spec import Role
+
+# In CUDA's words: what no later call of the same process survives.
+LOST = re.compile(
+    r"illegal memory access|unspecified launch failure|illegal instruction|misaligned address|invalid program counter"
+    r"|hardware stack error|device-side assert|uncorrectable ECC|launch timed out",
+    re.IGNORECASE,
+)
 
 
 class named_faults:  # noqa: N801  (a context manager reads as a verb)
@@ -16,6 +25,12 @@ class named_faults:  # noqa: N801  (a context manager reads as a verb)
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and LOST.search(str(error)):
+            what, fix = (
+                f"the GPU failed while running {self.role}",
+                "see the kernel's log; this process cannot use it any more",
+            )
+            raise MachineFault("EVL-GPU-FAULT", what, one_line(str(error)), fix) from error
         if isinstance(error, Exception):
             raise MachineFault(
                 "EVL-ENGINE-RUN",

@@ -25,6 +25,7 @@ from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.vision import VisionEncoder
 from edge_runtime.voice import Voice
 
+LOST_CODE = "EVL-GPU-FAULT"  # after it the driver refuses this process everything
 IDLE_S = 1.0  # how long nothing is waited for at a time
 
 
@@ -145,14 +146,20 @@ class Loop:
         )
         tokens = len(question.prompt) + speaker.saying.left
         with self._changed:
-            if not self._queue.has_room(tokens):
-                raise full_error(len(self._queue))
-            self._queue.put(Run(ticket, speaker), question.client, tokens)
+            self._check_room(tokens)
+        run = Run(ticket, speaker)  # hashes pictures: neither under the lock, nor where there is no room
+        with self._changed:
+            self._check_room(tokens)
+            self._queue.put(run, question.client, tokens)
             self._changed.notify()
         return ticket
 
+    def _check_room(self, tokens: int) -> None:
+        if not self._queue.has_room(tokens):
+            raise full_error(len(self._queue))
+
     def serve(self, is_stopped: Callable[[], bool]) -> None:
-        """Works until it is stopped, and waits while there is nothing to do."""
+        """Works until it is stopped, and waits while there is nothing to do. Raises what is the end of a GPU for this process."""
         while not is_stopped():
             if not self.work():
                 with self._changed:
@@ -230,7 +237,9 @@ class Loop:
             scores = self._rows.step(tokens)
         except EdgeVLError as error:
             self._rows.forget()
-            self._fail(list(self._runs), error)
+            self._fail(
+                [run for run in self._runs if run.embedded is not None], error
+            )  # others hold nothing yet
             return
         for run in runs:
             run.stopwatch.add("decode", clock() - begun)
@@ -265,6 +274,8 @@ class Loop:
         for run in runs:
             self._release(run)
             run.ticket.tell(error)
+        if error.code == LOST_CODE:
+            raise error
 
     def _release(self, run: Run) -> None:
         run.end()

@@ -12,6 +12,8 @@ from edge_runtime.scores import Scores
 from edge_runtime.sequence import CHUNK_TOKENS, KVSequence
 from edge_runtime.table import Table
 
+LOSS = 0.25  # of a token that is thrown away, against one that need not be read
+
 
 class Rows:
     """A row that is free keeps what it holds, for a prompt that begins as it does."""
@@ -36,9 +38,10 @@ class Rows:
         return len(self._free)
 
     def take(self, keys: Sequence[Hashable]) -> int:
-        """The free row that holds most of the beginning of a prompt with these keys; of equal ones that which was left longest ago."""
+        """The free row that holds most of the beginning of a prompt with these keys, if that is worth what else is lost of it; of
+        equal ones that which was left longest ago."""
         assert self._free, "the caller looks whether there is one"
-        best = max(self._free, key=lambda row: common_prefix(self.sequences[row].keys, keys))
+        best = max(self._free, key=lambda row: worth(self.sequences[row].keys, keys))
         self._free.remove(best)
         return best
 
@@ -76,3 +79,9 @@ class Rows:
 
     def _first(self) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
         return np.zeros((self._decoder.batch, 1), dtype=np.int64)
+
+
+def worth(held: Sequence[Hashable], keys: Sequence[Hashable]) -> float:
+    """All conversations begin alike, by a few words: for those alone none is thrown away while there is a row besides."""
+    found = common_prefix(held, keys)
+    return max(0.0, found - LOSS * (len(held) - found))

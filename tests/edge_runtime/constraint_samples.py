@@ -118,7 +118,7 @@ class Speaker:
         spelled = b"".join(map(self.tokenizer.bytes_of, ids)).decode(
             "utf-8"
         )  # strictly: nothing is patched up
-        return Grammar(constraint, self.vocabulary).matcher().trimmed(spelled)
+        return spelled.removeprefix(Grammar(constraint, self.vocabulary).matcher().lead)
 
 
 def is_valid(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:

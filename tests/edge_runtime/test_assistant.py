@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -213,6 +214,19 @@ def test_an_answer_cannot_go_on_once_another_was_begun(bundle: Bundle) -> None:
     assert caught.value.code == "EVL-STREAM-REPLACED"
 
 
+def test_of_two_questions_that_go_on_from_one_turn_the_second_is_told(bundle: Bundle) -> None:
+    room = room_for(bundle, "yes")
+    chat = room.assistant.chat()
+    first, second = chat.stream("one?"), chat.stream("two?")
+    assert "".join(first) == "yes"
+    with pytest.raises(EdgeVLError) as caught:
+        next(second)
+    assert caught.value.code == "EVL-STREAM-REPLACED"
+    wanted = room.assistant.chat()
+    wanted.ask("one?")
+    assert chat.ask("three?").usage.prompt_tokens == wanted.ask("three?").usage.prompt_tokens
+
+
 def test_without_max_tokens_an_answer_may_fill_the_context(bundle: Bundle) -> None:
     room = room_for(bundle, "", is_ended=False)
     answer = room.assistant.ask("what?")
@@ -379,3 +393,31 @@ def test_an_open_picture_without_an_agreed_range_is_refused(bundle: Bundle, mode
     with pytest.raises(EdgeVLError) as caught:
         room_for(bundle, "a").assistant.ask("what?", Image.new(mode, (8, 8), 200))
     assert caught.value.code == "EVL-IMAGE-FORMAT"
+
+
+def test_closing_waits_for_what_another_thread_has_under_way(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_for(bundle, "a dog")
+    step, begun, done = room.backend.decoders[0].step, Event(), Event()
+    order = list[str]()
+
+    def slow_step(embeds: Array, write_index: Ints, logit_index: Ints) -> Scores:
+        begun.set()
+        assert done.wait(10)
+        order.append("worked")
+        return step(embeds, write_index, logit_index)
+
+    monkeypatch.setattr(room.backend.decoders[0], "step", slow_step)
+    monkeypatch.setattr(room.backend, "close", lambda: order.append("closed"))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(room.assistant.ask, "what?")
+        assert begun.wait(10)
+        closing = pool.submit(room.assistant.close)
+        time.sleep(0.1)
+        assert order == []
+        done.set()
+        closing.result(10)
+        with pytest.raises(EdgeVLError, match="EVL-ASSISTANT-CLOSED"):
+            first.result(10)
+    assert order[-1] == "closed"

@@ -48,6 +48,24 @@ def test_pieces_join_to_the_text_and_are_never_half_characters(tokenizer: Tokeni
         assert not any("\ufffd" in piece for piece in pieces)
 
 
+@pytest.mark.parametrize(
+    ("text", "stops", "wanted"),
+    [
+        (" yes", [" "], "yes"),
+        (" yes", [" y"], "yes"),
+        (" a b", [" "], "a"),
+        ("yes", ["s"], "ye"),
+        ("  x", [], " x"),
+        (" ", [" "], ""),
+    ],
+)
+def test_what_leads_a_text_is_no_part_of_it_and_no_stop_string_sees_it(
+    tokenizer: Tokenizer, text: str, stops: list[str], wanted: str
+) -> None:
+    for ids in (tokenizer.encode(text), byte_ids(tokenizer, text.encode())):
+        assert "".join(pieces_of(TextStream(tokenizer, stops, lead=" "), ids)) == wanted
+
+
 def test_a_character_appears_with_its_last_byte(tokenizer: Tokenizer) -> None:
     stream = TextStream(tokenizer)
     assert [stream.feed(id_) for id_ in byte_ids(tokenizer, FACE.encode())] == ["", "", "", FACE]

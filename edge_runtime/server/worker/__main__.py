@@ -71,7 +71,14 @@ def worked(link: socket.socket, orders: Orders) -> int:
         pulse.read = Vitals(whole.loop, desk).state
         post.send(Message("ready", asdict(whole.facts)))
         Thread(target=listen, args=(link, desk, whole.prompts), name="ear", daemon=True).start()
-        whole.loop.serve(lambda: False)
+        try:
+            whole.loop.serve(lambda: False)
+        except (
+            EdgeVLError
+        ) as error:  # the front end starts another process, to which the GPU may answer again
+            logging.getLogger(__name__).error("%s", error)
+            post.close()
+            return error.exit_status
     return 0
 
 

@@ -11,6 +11,7 @@ from edge_runtime.assistant import Assistant
 from edge_runtime.backends.backend import Array, Ints
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
+from edge_runtime.dialects import Dialect
 from edge_runtime.draft import DraftRules
 from edge_runtime.errors import MachineFault
 from edge_runtime.loop.loop import Limits, Loop
@@ -19,6 +20,7 @@ from edge_runtime.request import Request
 from edge_runtime.table import Table
 from edge_runtime.tokenizer import Tokenizer
 from tests.edge_runtime.loop.asking import TEXTS, answers_of, asked_alone, question, run_out
+from tests.proof.subject import bundle_below, session_folder
 
 POISON, NOBODY = "~", -1
 
@@ -82,6 +84,27 @@ def test_an_answer_that_breaks_off_beside_others_fails_alone(
     assert code_of(bad) == "EVL-LOGITS-NONFINITE"
     assert good.answer.token_ids == wanted[1]
     assert loop.corrupted == 1
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("dialect", ["trt10", "trt"])
+def test_a_dialect_that_multiplies_what_is_hidden_forgets_it_too(
+    dialect: Dialect, slots: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = bundle_below(session_folder(tmp_path_factory), "windowed", dialect=dialect)
+    bundle = Bundle.open(path, is_trusted=True)
+    backend = OrtBackend(bundle, threads=1, dialect=dialect)
+    loop = Loop(bundle, backend, Limits(slots=slots))
+    tickets = [loop.submit(question(bundle, "what is it?")) for _ in range(slots)]
+    wanted = [answer.token_ids for answer in answers_of(loop, tickets)]
+    poison(loop, bundle)
+    bad = [loop.submit(question(bundle, f"what is it? a b c d e f g {POISON}")) for _ in range(slots)]
+    run_out(loop)
+    assert {code_of(each) for each in bad} == {"EVL-LOGITS-NONFINITE"}
+    poison(loop, bundle, NOBODY)
+    again = [loop.submit(question(bundle, "what is it?")) for _ in range(slots)]
+    assert [answer.token_ids for answer in answers_of(loop, again)] == wanted
+    backend.close()
 
 
 @pytest.mark.parametrize("drafts", [None, DraftRules(shortest=1)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,62 @@ def test_a_fault_of_the_engine_is_told_to_all_it_touched_and_the_loop_goes_on(
     (again,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[0]))])
     assert again.token_ids == asked_alone(alone, TEXTS[0], None).token_ids
     assert again.usage.cached_tokens == 0, "of what a fault left in the cache nobody knows"
+
+
+def test_a_fault_of_those_who_are_answered_does_not_touch_who_still_shows_a_picture(
+    loop: Loop, bundle: Bundle, alone: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = [loop.submit(question(bundle, text)) for text in TEXTS[:2]]
+    while loop.running < 2 or not all(run.is_decoding for run in loop._runs):
+        assert loop.work()
+    late = loop.submit(question(bundle, TEXTS[2], seed=1))
+    loop.work()
+    assert [run.embedded is None for run in loop._runs].count(True) == 1
+    fault = MachineFault("EVL-ENGINE-RUN", "the engine stopped", "a test pulled the plug", "plug it in")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._rows, "step", lambda tokens: (_ for _ in ()).throw(fault))
+        while any(run.is_decoding for run in loop._runs):
+            loop.work()
+    for ticket in tickets:
+        with pytest.raises(MachineFault):
+            ticket.answer  # noqa: B018
+    (answer,) = answers_of(loop, [late])
+    assert answer.token_ids == asked_alone(alone, TEXTS[2], 1).token_ids
+
+
+def test_a_gpu_that_is_lost_ends_the_loop_when_it_is_told(
+    loop: Loop, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = loop.submit(question(bundle, TEXTS[0]))
+    fault = MachineFault("EVL-GPU-FAULT", "the GPU failed", "illegal address", "look at the log")
+    monkeypatch.setattr(loop._reader, "read", lambda run: (_ for _ in ()).throw(fault))
+    with pytest.raises(MachineFault, match="EVL-GPU-FAULT"):
+        loop.serve(lambda: False)
+    with pytest.raises(MachineFault, match="EVL-GPU-FAULT"):
+        ticket.answer  # noqa: B018
+
+
+def test_pictures_are_hashed_while_others_are_answered(
+    loop: Loop, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = list[bool]()
+
+    def looked(picture: object) -> bytes:
+        held.append(loop._changed.acquire(blocking=False))
+        if held[-1]:
+            loop._changed.release()
+        return b"digest"
+
+    asked = question(bundle, TEXTS[0], seed=1)
+    monkeypatch.setattr("edge_runtime.loop.run.digest_of", lambda picture: in_thread(lambda: looked(picture)))
+    loop.submit(asked)
+    assert held == [True]
+
+
+def in_thread(work: Callable[[], bytes]) -> bytes:
+    """A condition's own thread could take it again."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(10)
 
 
 def test_questions_from_many_threads_are_all_answered(bundle: Bundle, alone: Assistant) -> None:
