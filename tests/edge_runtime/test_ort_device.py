@@ -114,7 +114,7 @@ def test_rows_of_a_cache_are_where_the_whole_cache_has_them(
         width = backend.bundle.spec.decoder.width
         embeds = np.ones((1, 2, width), dtype=np.float32)
         index, last = np.zeros(1, dtype=np.int64), np.zeros((1, 1), dtype=np.int64)
-        decoder._run(decoder._rows[1], embeds, index, last)
+        decoder._run(decoder._rows[1], 1, embeds, index, last)
         for name, value in decoder._cache:
             cache = value.numpy()
             assert cache[1, :, :2].any(), name
