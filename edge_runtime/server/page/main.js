@@ -163,6 +163,7 @@ class Page {
   }
 
   async #greet() {
+    const { key } = this.#api;
     try {
       byId("model").textContent = await this.#api.findModel();
       if (this.#isBarred) this.#health.look();
@@ -170,6 +171,7 @@ class Page {
       return true;
     } catch (fault) {
       if (!(fault instanceof ApiError)) throw fault;
+      if (key !== this.#api.key) return false; // another was typed meanwhile, and is asked for by whoever typed it
       if (fault.status === 401) this.#refused();
       else byId("access-note").textContent = fault.message;
       return false;

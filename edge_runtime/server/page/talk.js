@@ -70,11 +70,13 @@ export class Talk {
   }
 
   async #hear(turn, signal) {
+    const { key } = this.#api;
     try {
       await this.#stream(turn, signal);
     } catch (fault) {
-      if (fault.status !== 429) throw fault;
-      await this.#wait(turn, Math.ceil(fault.waitS ?? BUSY_WAIT_S), signal);
+      const isOutdated = fault.status === 401 && this.#api.key !== key; // another was typed meanwhile
+      if (fault.status !== 429 && !isOutdated) throw fault;
+      if (!isOutdated) await this.#wait(turn, Math.ceil(fault.waitS ?? BUSY_WAIT_S), signal);
       await this.#stream(turn, signal);
     }
   }

@@ -61,6 +61,7 @@ class FakeSite:
         self.refusals: list[Refused] = []
         self.key: str | None = None
         self.key_refusal = Refused(401, "this server wants a key")
+        self.refused_after_s = 0.0  # of questions
         self.condition = "ready"
         self.why = ""
         self.asked: list[dict[str, Any]] = []
@@ -91,6 +92,7 @@ class FakeSite:
         async def chat(request: Request) -> Response:
             self._loop = asyncio.get_running_loop()
             if refusal := self._refusal(request):
+                await asyncio.sleep(self.refused_after_s)
                 return refusal
             self.asked.append(await request.json())
             if self.refusals:

@@ -7,7 +7,15 @@ from playwright.sync_api import FileChooser, FilePayload, Page, expect
 
 from tests.edge_runtime.server.page.browser import png
 from tests.edge_runtime.server.page.fake_site import FakeSite, Refused
-from tests.edge_runtime.server.page.steps import answer_of, asked, begun, opened, shown, told_until
+from tests.edge_runtime.server.page.steps import (
+    answer_of,
+    asked,
+    begun,
+    looked_again,
+    opened,
+    shown,
+    told_until,
+)
 
 NASTY = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
@@ -291,4 +299,26 @@ def test_a_question_that_wanted_a_key_is_asked_again_with_it(page: Page, site: F
     page.fill("#key", "new-key")
     page.keyboard.press("Enter")
     expect(page.locator("#turns li")).to_have_attribute("data-state", "done")
+    assert len(site.asked) == 1
+
+
+def test_a_key_that_is_typed_before_a_question_is_refused_is_not_lost_to_it(
+    page: Page, site: FakeSite
+) -> None:
+    opened(page, site)
+    site.key, site.refused_after_s = "new-key", 3.0
+    begun(page)
+    for condition in (
+        "starting",
+        "ready",
+    ):  # the page asks for the model again, and hears first that a key is wanted
+        site.condition = condition
+        looked_again(page)
+        expect(page.locator("#engine")).to_have_attribute("data-condition", condition)
+    expect(page.locator("#access")).to_be_visible()
+    page.fill("#key", "new-key")
+    page.keyboard.press("Enter")
+    expect(page.locator("#access")).to_be_hidden()
+    expect(page.locator("#turns li")).to_have_attribute("data-state", "done", timeout=10_000)
+    expect(page.locator("#access")).to_be_hidden()
     assert len(site.asked) == 1
