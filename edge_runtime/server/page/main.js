@@ -120,7 +120,7 @@ class Page {
     byId("choose").focus();
   }
 
-  // The picture stays on the table, but in a kiosk, where the next visitor is someone else.
+  // The picture stays, but not in a kiosk: the next visitor is someone else.
   #fresh() {
     this.#talk.stop();
     const { picture } = this.#conversation;
@@ -171,7 +171,7 @@ class Page {
       return true;
     } catch (fault) {
       if (!(fault instanceof ApiError)) throw fault;
-      if (key !== this.#api.key) return false; // another was typed meanwhile, and is asked for by whoever typed it
+      if (key !== this.#api.key) return false; // another was typed
       if (fault.status === 401) this.#refused();
       else byId("access-note").textContent = fault.message;
       return false;
@@ -192,7 +192,7 @@ class Page {
     this.#lock(true);
     this.#arrange();
     byId("key").focus();
-    requestAnimationFrame(() => byId("access").scrollIntoView({ block: "end" })); // the refusal takes its room first
+    requestAnimationFrame(() => byId("access").scrollIntoView({ block: "end" })); // below the refusal
   }
 
   #lock(isLocked) {

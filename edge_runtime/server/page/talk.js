@@ -1,10 +1,10 @@
-// The conversation's half of the page: asking, hearing, stopping, and the picture's boxes that answers speak of.
+// The conversation's half of the page: asking, hearing, stopping, and boxes that answers speak of.
 import { ApiError } from "./api.js";
 import { byId } from "./element.js";
 import { TurnView } from "./turn.js";
 
-const BUSY_WAIT_S = 2; // where the server did not say how long
-const NEAR_END = 80; // pixels: who has scrolled further up is reading, and is left there
+const BUSY_WAIT_S = 2; // unless the server says
+const NEAR_END = 80; // pixels: who scrolled further up is reading
 
 export class Talk {
   #api;
@@ -26,7 +26,7 @@ export class Talk {
     return this.#stopper !== null;
   }
 
-  // Every turn anew: after a reload, or a new conversation.
+  // Every turn anew.
   draw() {
     this.#views.clear();
     byId("turns").replaceChildren();
@@ -74,9 +74,8 @@ export class Talk {
     try {
       await this.#stream(turn, signal);
     } catch (fault) {
-      const isOutdated = fault.status === 401 && this.#api.key !== key; // another was typed meanwhile
-      if (fault.status !== 429 && !isOutdated) throw fault;
-      if (!isOutdated) await this.#wait(turn, Math.ceil(fault.waitS ?? BUSY_WAIT_S), signal);
+      if (fault.status === 429) await this.#wait(turn, Math.ceil(fault.waitS ?? BUSY_WAIT_S), signal);
+      else if (fault.status !== 401 || this.#api.key === key) throw fault; // another was typed
       await this.#stream(turn, signal);
     }
   }
@@ -113,7 +112,7 @@ export class Talk {
   #fail(turn, fault) {
     turn.state = "failed";
     turn.problem = fault.status === 429 ? busyWords(fault) : fault.message;
-    if (!(fault instanceof ApiError)) reportError(fault); // a mistake of this page's own
+    if (!(fault instanceof ApiError)) reportError(fault); // the page's own mistake
     if (fault.status === 401) this.#tell.refused();
   }
 
