@@ -114,8 +114,9 @@ class OrtDecoder:
             binding.bind_output("logits", "cpu")  # anew: a bound output keeps the shape of the run before
             self._session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[0].numpy().astype(np.float32)
-        if self._has_free_chunks and not np.isfinite(logits).all():
-            for row, start in enumerate(write_index.tolist()):
+        if self._has_free_chunks:
+            for row in np.flatnonzero(~np.isfinite(logits).all(axis=(1, 2))).tolist():  # others go on
+                start = int(write_index[row])
                 self._wipe(first + row, start, start + embeds.shape[1])
         return logits
 

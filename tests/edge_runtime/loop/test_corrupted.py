@@ -107,6 +107,25 @@ def test_a_dialect_that_multiplies_what_is_hidden_forgets_it_too(
     backend.close()
 
 
+@pytest.mark.parametrize("dialect", ["trt10", "trt"])
+def test_beside_an_answer_that_breaks_off_in_such_a_dialect_another_loses_nothing(
+    dialect: Dialect, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = bundle_below(session_folder(tmp_path_factory), "windowed", dialect=dialect)
+    bundle = Bundle.open(path, is_trusted=True)
+    backend = OrtBackend(bundle, threads=1, dialect=dialect)
+    loop, long = Loop(bundle, backend, Limits(slots=2)), Request(max_tokens=40)
+    (first,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[0]))])
+    (second,) = answers_of(loop, [loop.submit(question(bundle, TEXTS[4], request=long))])
+    asked = question(bundle, TEXTS[0])
+    known = {*asked.prompt.ids, *question(bundle, TEXTS[4]).prompt.ids, *second.token_ids}
+    poison(loop, bundle, next(token for token in first.token_ids[1:-1] if token not in known))
+    company = loop.submit(question(bundle, TEXTS[4], request=long))
+    assert code_of(after(loop, loop.submit(asked))) == "EVL-LOGITS-NONFINITE"
+    assert after(loop, company).answer.token_ids == second.token_ids
+    backend.close()
+
+
 @pytest.mark.parametrize("drafts", [None, DraftRules(shortest=1)])
 def test_what_a_fault_left_in_a_row_is_in_no_later_answer(
     bundle: Bundle, alone: Assistant, drafts: DraftRules | None
