@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -212,23 +213,29 @@ def locked_stage(target: Path) -> Iterator[Path]:
     finally:
         with undisturbed():
             remove(stage)
-        os.close(descriptor)
+            os.close(descriptor)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Who presses Ctrl-C twice waits for the end of this: cleaning up is short, and what is left would be gigabytes."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Signals wait for the end of this: cleaning up is short, and what is left would be gigabytes. One that comes while another
+    is already ending us says nothing new; any other comes afterwards."""
+    came = list[int]()
     kept: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():  # no other may
-        kept = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
+        found = {
+            number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        kept = {number: each for number, each in found.items() if each not in (None, signal.SIG_IGN)}
     try:
         for number in kept:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+        if came and sys.exc_info()[0] is None:
+            signal.raise_signal(came[0])
 
 
 def new_stage(target: Path) -> tuple[Path, int] | None:

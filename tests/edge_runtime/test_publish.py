@@ -90,6 +90,22 @@ def test_who_presses_ctrl_c_twice_leaves_nothing_either(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_who_presses_ctrl_c_when_all_is_done_is_heard_after_the_cleaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = shutil.rmtree
+
+    def rmtree(path: Path, ignore_errors: bool) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        removed(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out")
+    assert is_complete(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit, AssertionError])
 def test_an_error_leaves_nothing(tmp_path: Path, fault: type[BaseException]) -> None:
     def fail(staging: Path) -> None:
