@@ -155,8 +155,11 @@ class Loop:
         return ticket
 
     def _check_room(self, tokens: int) -> None:
-        if not self._queue.has_room(tokens):
-            raise full_error(len(self._queue))
+        """Neither who has gone away nor who will be taken into a free slot takes room, though the loop is busy yet."""
+        self._drop_cancelled_in_queue()
+        free = self._slots - sum(not run.ticket.is_cancelled for run in list(self._runs))
+        if not self._queue.has_room(tokens, free, free * self._rows.capacity):
+            raise full_error(len(self._queue) - free)
 
     def serve(self, is_stopped: Callable[[], bool]) -> None:
         """Works until it is stopped, and waits while there is nothing to do. Raises what is the end of a GPU for this process."""
@@ -189,9 +192,13 @@ class Loop:
 
     def _drop_cancelled(self) -> None:
         with self._changed:
-            self._queue.drop(lambda run: run.ticket.is_cancelled)
+            self._drop_cancelled_in_queue()
         for run in [run for run in self._runs if run.ticket.is_cancelled]:
             self._release(run)
+
+    def _drop_cancelled_in_queue(self) -> None:
+        """Under the lock."""
+        self._queue.drop(lambda run: run.ticket.is_cancelled)
 
     def _admit(self) -> None:
         while self._rows.free_count:

@@ -22,12 +22,14 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def has_room(self, tokens: int) -> bool:
-        """One thing is let in however long it is: nobody could ever ask it otherwise."""
-        return len(self) == 0 or (len(self) < self.most and self.tokens + tokens <= self.most_tokens)
+    def has_room(self, tokens: int, free: int = 0, free_tokens: int = 0) -> bool:
+        """So many more things and tokens are let in as wait for nothing but to be taken. One thing is let in however long it
+        is: nobody could ever ask it otherwise."""
+        fits = len(self) < self.most + free and self.tokens + tokens <= self.most_tokens + free_tokens
+        return len(self) == 0 or fits
 
     def put(self, thing: T, client: str, tokens: int) -> None:
-        assert self.has_room(tokens), "the caller looks whether there is room"
+        """The caller has looked whether there is room."""
         if not self._waiting.get(client):
             # A newcomer is not owed what it did not ask for before.
             least = min(

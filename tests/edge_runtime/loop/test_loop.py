@@ -141,12 +141,45 @@ def test_who_goes_away_while_waiting_makes_room_though_nobody_is_done(loop: Loop
     assert loop.work() is False
 
 
-def test_too_many_are_told_to_come_again(loop: Loop, bundle: Bundle) -> None:
-    for _ in range(8):
+@pytest.mark.parametrize("before", [0, 2, 3])
+def test_as_many_are_let_in_as_are_answered_and_may_wait_however_far_the_loop_has_come(
+    loop: Loop, bundle: Bundle, before: int
+) -> None:
+    for _ in range(before):
+        loop.submit(question(bundle, TEXTS[0], request=Request(max_tokens=60)))
+    if before:
+        assert loop.work()
+    assert loop.running == before
+    for _ in range(11 - before):
         loop.submit(question(bundle, TEXTS[0]))
     with pytest.raises(EdgeVLError) as caught:
         loop.submit(question(bundle, TEXTS[0]))
     assert (caught.value.code, caught.value.why) == ("EVL-LOOP-FULL", "8 wait already")
+
+
+def test_free_slots_have_room_for_long_questions_too(bundle: Bundle) -> None:
+    backend = OrtBackend(bundle, threads=1)
+    loop = Loop(bundle, backend, Limits(slots=2, waiting=8, waiting_tokens=200))
+    for _ in range(2):
+        loop.submit(question(bundle, "word " * 60))
+    loop.submit(question(bundle, "a", request=Request(max_tokens=2)))
+    assert loop.work()
+    assert (loop.running, loop.waiting) == (2, 1)
+    with pytest.raises(EdgeVLError, match="1 wait already"):
+        loop.submit(question(bundle, "word " * 60))
+    backend.close()
+
+
+def test_those_who_went_away_take_nobody_s_room_while_the_loop_is_busy(loop: Loop, bundle: Bundle) -> None:
+    gone = [loop.submit(question(bundle, TEXTS[0], request=Request(max_tokens=60))) for _ in range(3)]
+    assert loop.work()
+    gone += [loop.submit(question(bundle, TEXTS[0])) for _ in range(8)]
+    for ticket in gone:
+        ticket.cancel()
+    for _ in range(11):
+        loop.submit(question(bundle, TEXTS[0]))
+    with pytest.raises(EdgeVLError, match="8 wait already"):
+        loop.submit(question(bundle, TEXTS[0]))
 
 
 def test_what_does_not_fit_is_refused_at_once(loop: Loop, bundle: Bundle) -> None:
