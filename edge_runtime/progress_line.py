@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from edge_runtime.bar import bar_line, plain_line
@@ -13,6 +14,17 @@ from edge_runtime.pace import Pace
 REDRAW_S, PLAIN_S = 0.1, 10.0  # between lines, where somebody watches and where nobody does
 USUAL_COLUMNS = 80
 ERASE_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def spared() -> Iterator[None]:
+    """What cannot be shown, on a full disk or a terminal that went away, ends no work; a reader who left does."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 class ProgressLine:
@@ -43,18 +55,20 @@ class ProgressLine:
         left_s = self._pace.left_s(total)
         if self._is_live:
             bar = bar_line(label, done, total, left_s, columns_of(self._err), self._has_blocks)
-            self._err.write(f"{ERASE_LINE}{bar}")
-            self._is_open = True
+            line, self._is_open = f"{ERASE_LINE}{bar}", True
         else:
-            self._err.write(f"{plain_line(label, done, total, left_s)}\n")
-        self._err.flush()
+            line = f"{plain_line(label, done, total, left_s)}\n"
+        with spared():
+            self._err.write(line)
+            self._err.flush()
 
     def clear(self) -> None:
         """Before anything else is written to the same terminal."""
         if self._is_open:
-            self._err.write(ERASE_LINE)
-            self._err.flush()
             self._is_open = False
+            with spared():
+                self._err.write(ERASE_LINE)
+                self._err.flush()
 
 
 def is_unicode(stream: TextIO) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from edge_runtime.errors import EdgeVLError, MachineFault
-from edge_runtime.progress_line import ProgressLine, is_unicode
+from edge_runtime.progress_line import ProgressLine, is_unicode, spared
 from edge_vl.signals import Signals
 
 STDOUT_FAULT = "EVL-STDOUT"
@@ -75,7 +75,8 @@ class Terminal:
 
     def note(self, text: str) -> None:
         self._bar.clear()
-        print(text, file=self._err, flush=True)
+        with spared():
+            print(text, file=self._err, flush=True)
 
     def ask(self, prompt: str) -> str | None:
         """The next line, None after the last; a person is shown the prompt."""
@@ -83,7 +84,8 @@ class Terminal:
             return None
         if self.is_typed:
             self._bar.clear()
-            print(prompt, end="", file=self._err, flush=True)
+            with spared():
+                print(prompt, end="", file=self._err, flush=True)
             self.signals.wait_for_line(self._lines)
         line = self._lines.readline()
         if not line and self.is_typed:

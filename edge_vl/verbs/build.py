@@ -39,7 +39,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     verdicts = verdicts_on([order for _, orders in batches for order in orders], room, shelf, terminal)
     if arguments.dry_run:
         return told_verdicts(verdicts, room, arguments, terminal)
-    check_verdicts(verdicts)
+    check_verdicts(verdicts, room)
     shelf.make()
     every = made_and_told(batches, shelf, room.free_mib, arguments, terminal)
     trial = trial_of(bundles, dialect, place, context, shelf, terminal)
@@ -82,10 +82,10 @@ def orders_for(bundle: Bundle, dialect: Dialect, place: Place, context: int) -> 
 
 
 def room_for(memory_mib: int | None) -> Room:
+    """What the user says overrules what is seen, pieces and all."""
     from export.engines.need import Room, room_here
 
-    here = room_here()
-    return here if memory_mib is None else Room(memory_mib, here.contiguous_mib)
+    return room_here() if memory_mib is None else Room(memory_mib)
 
 
 def verdicts_on(orders: Sequence[Order], room: Room, shelf: Shelf, terminal: Terminal) -> list[Verdict]:
@@ -110,15 +110,14 @@ def told_verdicts(verdicts: Sequence[Verdict], room: Room, arguments: Namespace,
     return 1 if any(verdict.shortage for verdict in verdicts) else 0
 
 
-def check_verdicts(verdicts: Sequence[Verdict]) -> None:
+def check_verdicts(verdicts: Sequence[Verdict], room: Room) -> None:
     """EVL-BUILD-MEMORY before anything is built, where one engine cannot be."""
+    from export.engines.need import remedy_of_shortage
+
     for verdict in verdicts:
         if verdict.shortage:
             what = f"{verdict.order.shape.name} cannot be built on this machine as it is"
-            fix = (
-                "close other programs, or quantise with `edge-vl calibrate`; "
-                "where the estimate is wrong, --memory-mib says what a build may take"
-            )
+            fix = remedy_of_shortage(verdict.order.need, room)
             raise MachineFault("EVL-BUILD-MEMORY", what, verdict.shortage, fix)
 
 

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.engines.library import Platform, this_platform
 from edge_runtime.memory import memory_kb
 from edge_runtime.onnxfile import OnnxFile, Tensor
+from export.engines.failures import OF_A_JETSON
 
 MIB = 1 << 20
 PROC = Path("/proc")
@@ -16,6 +18,7 @@ CGROUP = Path("/sys/fs/cgroup")  # of a container, seen from inside
 # floats are held about twice; an 8-bit weight takes up to 2.1 bytes in all and a 4-bit one 1.7. To integers a fifth
 # is added: the peaks of engines with the same ones differ by a tenth.
 LIBRARY_MIB, COPIES = 250, 2.1
+OF_ROOM = "close other programs, or quantise with `edge-vl calibrate`"
 INTEGER_BYTES = {"int4": 1.0, "uint4": 1.0, "int8": 1.2, "uint8": 1.2}  # an element, in each copy
 
 
@@ -52,7 +55,7 @@ def shortage(need: Need, room: Room) -> str:
     """Why it will not go well, in words; "" where nothing speaks against it."""
     if need.held_mib > room.free_mib:
         return f"it needs about {need.held_mib} MiB of memory, {room.free_mib} MiB are free"
-    if room.contiguous_mib is not None and need.largest_mib > room.contiguous_mib:
+    if lacks_a_piece(need, room):
         return (
             f"its largest weight takes {need.largest_mib} MiB in one piece, "
             f"and this board has set {room.contiguous_mib} MiB aside for such (CMA)"
@@ -60,10 +63,22 @@ def shortage(need: Need, room: Room) -> str:
     return ""
 
 
-def room_here(proc: Path = PROC, cgroup: Path = CGROUP) -> Room:
+def lacks_a_piece(need: Need, room: Room) -> bool:
+    return room.contiguous_mib is not None and need.largest_mib > room.contiguous_mib
+
+
+def remedy_of_shortage(need: Need, room: Room) -> str:
+    is_piece = need.held_mib <= room.free_mib and lacks_a_piece(need, room)
+    way = OF_A_JETSON if is_piece else OF_ROOM
+    return f"{way}; where the estimate is wrong, --memory-mib says what a build may take"
+
+
+def room_here(proc: Path = PROC, cgroup: Path = CGROUP, place: Platform | None = None) -> Room:
+    """Many kernels set contiguous memory aside; only a Jetson's allocator takes its GPU's memory from there."""
     memory = memory_kb(proc)
-    free = [memory["MemAvailable"] >> 10, *left_in_container(cgroup)]
-    return Room(min(free), memory.get("CmaTotal", 0) >> 10 or None)
+    free = min([memory["MemAvailable"] >> 10, *left_in_container(cgroup)])
+    is_jetson = (place or this_platform()).is_jetson
+    return Room(free, memory.get("CmaTotal", 0) >> 10 or None if is_jetson else None)
 
 
 def left_in_container(cgroup: Path) -> list[int]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
+
+import pytest
 
 from edge_runtime.progress_line import ProgressLine
 
@@ -49,3 +52,28 @@ def test_what_was_never_drawn_is_not_erased() -> None:
     err = Tty()
     ProgressLine(err, lambda: 0.0).clear()
     assert err.getvalue() == ""
+
+
+class Broken(io.StringIO):
+    """A terminal that went away, or a file on a full disk."""
+
+    def __init__(self, fault: OSError, is_tty: bool) -> None:
+        super().__init__()
+        self.fault = fault
+        self.is_tty = is_tty
+
+    def isatty(self) -> bool:
+        return self.is_tty
+
+    def flush(self) -> None:
+        raise self.fault
+
+
+@pytest.mark.parametrize("is_tty", [True, False])
+def test_where_it_cannot_be_shown_the_work_goes_on(is_tty: bool) -> None:
+    told(Broken(OSError(errno.EIO, "Input/output error"), is_tty), {0.0: 100, 20.0: 101})
+
+
+def test_a_reader_who_left_is_told_of() -> None:
+    with pytest.raises(BrokenPipeError):
+        told(Broken(BrokenPipeError(), is_tty=False), {0.0: 100, 20.0: 101})

@@ -68,6 +68,7 @@ def started(
     *arguments: str | Path,
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
     preexec_fn: Callable[[], object] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Under way; the test reads, signals and waits."""
@@ -76,7 +77,7 @@ def started(
         bufsize=0,  # what one reader leaves the next one finds
         stdin=stdin,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         # What a signal leaves open is closed by Python, which as a warning would be one line more.
         env=environment(PYTHONWARNINGS="ignore"),
         cwd="/",

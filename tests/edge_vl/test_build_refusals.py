@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from export.engines import need
 from tests.edge_runtime.bundle_samples import write_sample_bundle
 from tests.edge_vl.command import WAIT_S, Ran, assert_refused, assert_told, ran, started
 from tests.export.engines.adders import ENGINES, engines_on, leftovers_in, seen_in, write_adders
@@ -63,6 +64,17 @@ def test_a_build_without_the_memory_is_refused_before_anything_is_written(bare: 
     refused = ran("build", bare, *RTX, "--memory-mib", "10")
     assert_told(refused, 3, "EVL-BUILD-MEMORY")
     assert "vision_low" in refused.err and names_in(bare) == before
+
+
+def test_a_jetson_s_piece_that_is_too_small_is_told_with_what_helps_and_can_be_overruled(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(need, "room_here", lambda: need.Room(1_000_000, 0))
+    refused = ran("build", bare, *RTX)
+    assert_told(refused, 3, "EVL-BUILD-MEMORY")
+    assert "cma=950M" in refused.err and "--memory-mib" in refused.err
+    assert ran("build", bare, *RTX, "--dry-run").status == 1
+    assert ran("build", bare, *RTX, "--dry-run", "--memory-mib", "1000000").status == 0
 
 
 def test_what_is_there_needs_no_memory(bare: Path) -> None:

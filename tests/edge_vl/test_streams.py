@@ -42,6 +42,14 @@ def test_a_full_disk_behind_stdout_is_told(bundle: Path) -> None:
     assert len(err.splitlines()) == 3
 
 
+def test_a_full_disk_behind_stderr_changes_no_status(bundle: Path) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        started("run", bundle, "--prompt", "hi", "--max-tokens", "0", stderr=full) as process,
+    ):
+        assert process.wait(WAIT_S) == 2
+
+
 def test_streams_that_the_caller_closed_are_done_without(bundle: Path) -> None:
     call = [
         "sh",

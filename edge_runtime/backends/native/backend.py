@@ -33,6 +33,7 @@ class NativeBackend:
         self.dialect: Dialect = dialect
         self._plans = plans
         self._engines: dict[str, Engine] = {}
+        self._graphs: dict[Role, NativeGraph] = {}
         with ExitStack() as held:
             self._device = device()
             held.callback(self._device.close)
@@ -43,8 +44,11 @@ class NativeBackend:
             self._held = held.pop_all()
 
     def graph(self, role: Role) -> NativeGraph:
+        """One for all who ask: its memory is taken once, whoever shows pictures."""
         self._device.enter()
-        return NativeGraph(self._device, self._engine(role))
+        if role not in self._graphs:
+            self._graphs[role] = NativeGraph(self._device, self._engine(role))
+        return self._graphs[role]
 
     def decoder(self, batch: int, capacity: int) -> NativeDecoder:
         """Its capacity is the engines' own."""
@@ -60,6 +64,7 @@ class NativeBackend:
 
     def close(self) -> None:
         """Again does nothing. Whatever still refers to its graphs and decoders, nothing of theirs stays on the GPU."""
+        self._graphs.clear()
         self._engines.clear()
         self._held.close()
 

@@ -155,3 +155,13 @@ def test_a_picture_that_does_not_fit_the_engine_is_named(bundle: Bundle, tmp_pat
     error = error_of(lambda: graph.run({"pixels": np.zeros((2, 3, 8, 8), dtype=np.float32)}))
     assert error.code == "EVL-ENGINE-SHAPES" and "[2, 3, 8, 8]" in error.why
     backend.close()
+
+
+def test_who_asks_again_for_a_graph_takes_no_more_memory(bundle: Bundle, tmp_path: Path) -> None:
+    board = Board()
+    backend = board.backend(bundle, "trt", tmp_path / "plans")
+    backend.graph("vision_low")
+    taken = len(board.driver.log)
+    assert backend.graph("vision_low") is backend.graph("vision_low")
+    assert not [call for call in board.driver.log[taken:] if "Alloc" in call.name or "Stream" in call.name]
+    closed(backend, board)

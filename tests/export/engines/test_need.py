@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from demo.sizes import SIZES
+from edge_runtime.engines.library import Platform
 from edge_runtime.manifest import DTYPE_BITS
 from edge_runtime.onnxfile import OnnxFile, Tensor
-from export.engines.need import MIB, Need, Room, need_of, room_here, shortage
+from export.engines.need import MIB, Need, Room, need_of, remedy_of_shortage, room_here, shortage
 
 ROOT = Path(__file__).parents[3]
 MEASURED = ROOT / "docs/engines/1.3b-hybrid.json"
@@ -32,6 +33,7 @@ Active(anon):     204800 kB
 SwapFree:        3900000 kB
 HugePages_Total:       0
 """
+JETSON = Platform("aarch64", is_jetson=True)
 CMA = "CmaTotal:         262144 kB\nCmaFree:          131072 kB\n"
 
 
@@ -178,12 +180,27 @@ def test_free_is_what_can_be_had_and_not_what_lies_idle(proc: Path, tmp_path: Pa
 
 def test_a_board_says_what_it_has_set_aside(tmp_path: Path) -> None:
     proc = write(tmp_path / "proc", {"meminfo": MEMINFO + CMA})
-    assert room_here(proc, tmp_path / "nothing") == Room(5000, 256)
+    assert room_here(proc, tmp_path / "nothing", JETSON) == Room(5000, 256)
+    assert room_here(proc, tmp_path / "nothing", Platform("aarch64", is_jetson=False)) == Room(5000)
 
 
 def test_a_kernel_that_sets_nothing_aside_is_no_board(tmp_path: Path) -> None:
     proc = write(tmp_path / "proc", {"meminfo": MEMINFO + CMA.replace("262144", "0")})
-    assert room_here(proc, tmp_path / "nothing") == Room(5000)
+    assert room_here(proc, tmp_path / "nothing", JETSON) == Room(5000)
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (Room(5999, 199), "close other programs"),
+        (Room(6000, 199), "cma=950M"),
+        (Room(5999), "close other programs"),
+    ],
+)
+def test_what_helps_is_what_is_short(room: Room, words: str) -> None:
+    remedy = remedy_of_shortage(Need(6000, 2800, 200), room)
+    assert remedy.startswith(words) or ("Jetson" in remedy and words in remedy)
+    assert "--memory-mib" in remedy
 
 
 @pytest.mark.parametrize(
