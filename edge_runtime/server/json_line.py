@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import PurePath
+from typing import Protocol, runtime_checkable
 
 from edge_runtime.errors import EdgeVLError, one_line
 
@@ -29,8 +30,15 @@ FIELDS = (
     "suppressed",
 )
 CONTENT = "content"
-LONGEST = 600
+LONGEST, LONGEST_CONTENT, MOST_CONTENT = 600, 4000, 200  # characters of a text, things in a list
 FRAMES = 12
+
+
+@runtime_checkable
+class Content(Protocol):
+    """Of a question and its answer, put together only where it is written down."""
+
+    def told(self) -> object: ...
 
 
 class JsonLine(logging.Formatter):
@@ -38,7 +46,6 @@ class JsonLine(logging.Formatter):
 
     def __init__(self, is_content: bool = False) -> None:
         super().__init__()
-        self._known = (*FIELDS, CONTENT) if is_content else FIELDS
         self._is_content = is_content
 
     def format(self, record: logging.LogRecord) -> str:
@@ -54,7 +61,9 @@ class JsonLine(logging.Formatter):
 
     def _told(self, record: logging.LogRecord) -> dict[str, object]:
         fields = fields_of(record)
-        chosen = {name: plain(fields[name]) for name in self._known if fields.get(name) is not None}
+        chosen = {name: plain(fields[name]) for name in FIELDS if fields.get(name) is not None}
+        if self._is_content and (content := fields.get(CONTENT)) is not None:
+            chosen[CONTENT] = cut(content.told() if isinstance(content, Content) else content)
         if hasattr(record, "fields") and record.msg == record.getMessage():
             return {"event": record.msg} | chosen
         message = one_line(record.getMessage(), LONGEST)
@@ -75,6 +84,17 @@ class JsonLine(logging.Formatter):
 def fields_of(record: logging.LogRecord) -> Mapping[str, object]:
     found: Mapping[str, object] = getattr(record, "fields", {})
     return found
+
+
+def cut(content: object) -> object:
+    """Plain data, of which only so much is written as a log can bear."""
+    if isinstance(content, str):
+        return content if len(content) <= LONGEST_CONTENT else f"{content[:LONGEST_CONTENT]}…"
+    if isinstance(content, Mapping):
+        return {name: cut(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [cut(value) for value in content[:MOST_CONTENT]]
+    return content
 
 
 def plain(value: object) -> object:

@@ -10,7 +10,7 @@ from edge_runtime.server.settings import Settings, known_settings
 # These are looked at when the app is put together, which can be done again at any time.
 RELOADABLE = frozenset(
     {
-        "api_key_file", "host_name", "cors_origin", "media_dir", "allow_remote_images", "max_images", "max_pixels",
+        "api_key_file", "host_name", "cors_origin", "media_dir", "allow_remote_images", "max_images",
         "body_limit_mib", "body_deadline_s", "kiosk", "kiosk_file", "drain_notice_s", "drain_timeout_s",
     }
 )  # fmt: skip

@@ -296,10 +296,20 @@ def test_anybody_is_not_let_in_without_being_asked_for_aloud(bundle: Path) -> No
     assert_refused(spawned("serve", bundle, "--port", "0", "--host", "0.0.0.0"), "EVL-SERVE-NO-KEY")
 
 
-def test_writing_down_what_is_said_is_warned_of(bundle: Path) -> None:
-    with running(bundle, "--log-content") as server:
+@pytest.mark.parametrize("is_written", [False, True])
+def test_what_is_said_is_written_down_only_with_a_warning(bundle: Path, is_written: bool) -> None:
+    messages = [{"role": "user", "content": "what is it?"}]
+    with running(bundle, *["--log-content"] * is_written) as server:
+        question = {"model": server.told["model"], "messages": messages, "max_tokens": 3}
+        _, reply = server.post("/v1/chat/completions", question)
         server.process.send_signal(signal.SIGTERM)
-        assert "warning: prompts and answers are written into the log" in server.ended()[2]
+        err = server.ended()[2]
+    assert ("warning: prompts and answers are written into the log" in err) == is_written
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    (content,) = [line.get("content") for line in lines if line.get("route") == "/v1/chat/completions"]
+    said = reply["choices"][0]["message"]["content"]
+    asked = [{"role": "user", "text": "what is it?"}]
+    assert content == ({"asked": [asked], "answered": [said]} if is_written else None)
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

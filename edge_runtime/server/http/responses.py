@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -12,6 +15,7 @@ from edge_runtime.server.http.chat import inquiry_of
 from edge_runtime.server.http.chat_form import ChatForm
 from edge_runtime.server.http.checked import checked
 from edge_runtime.server.http.described import described
+from edge_runtime.server.http.errors import RequestError
 from edge_runtime.server.http.gate import checked_gate
 from edge_runtime.server.http.head import client_of, head_of
 from edge_runtime.server.http.parts import AppParts
@@ -37,13 +41,25 @@ def responses_router(parts: AppParts) -> APIRouter:
         document = await document_of(request)
         facts = checked_gate(parts.engine, document)
         form = checked(ResponseForm, document)
-        inquiry = inquiry_of(checked(ChatForm, chat_document(form)), client_of(request))
+        with told_of_input():
+            inquiry = inquiry_of(checked(ChatForm, chat_document(form)), client_of(request))
         parts.meter.ignored_fields(form.ignored_fields)
         head = head_of(request, "resp", facts, parts.clock())
         telling = ResponseTelling(response_head(form, head, inquiry), f"msg-{head['id']}")
         return response_to(parts, request, inquiry, telling, bool(form.stream))
 
     return router
+
+
+@contextmanager
+def told_of_input() -> Iterator[None]:
+    """What is wrong with the messages is told of the field they came in."""
+    try:
+        yield
+    except RequestError as error:
+        if error.param == "messages":
+            error.param = "input"
+        raise
 
 
 def chat_document(form: ResponseForm) -> Document:

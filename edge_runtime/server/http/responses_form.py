@@ -71,7 +71,7 @@ class TextFields(Form):
 
 class ResponseForm(Form):
     model: str = Field(min_length=1, max_length=256)
-    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_MESSAGES)]
+    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_MESSAGES - 1)]
     instructions: str | None = Field(None, description="The system text.")
     max_output_tokens: TokenCount | None = None
     temperature: float | None = Field(None, ge=0, le=HOTTEST)

@@ -16,6 +16,7 @@ from edge_runtime.server.http.errors import Fault, fault_of
 from edge_runtime.server.http.parts import AppParts
 from edge_runtime.server.http.presence import Attended
 from edge_runtime.server.http.sse import send_stream
+from edge_runtime.server.http.transcript import Transcript
 from edge_runtime.server.http.usage import Timings, server_timing, timings_of
 from edge_runtime.server.logs import note
 from edge_runtime.server.said import Done, Event, Piece, TokenScore
@@ -78,13 +79,16 @@ class Sending:
         self._scope = scope
         self._inquiry = inquiry
         self._telling = telling
+        self._transcript = Transcript(inquiry.asks)
         scope[ASKED_IN] = telling.asked_in
+        note(scope, content=self._transcript)
 
     async def whole(self, send: Send) -> None:
         answers = [Answered() for _ in self._inquiry.asks]
         async with conducted(self._parts, self._inquiry) as events:
             self._scope[ASKED] = True
             async for place, event in events:
+                self._transcript.hear(place, event)
                 answers[place].hear(event)
         dones = [each.end for each in answers]
         self._note(dones)
@@ -98,6 +102,7 @@ class Sending:
         async with conducted(self._parts, self._inquiry) as events:
             self._scope[ASKED] = True
             async for heard in events:
+                self._transcript.hear(*heard)
                 if isinstance(heard.event, Done):
                     dones[heard.place] = heard.event
                 for each in self._telling.heard(heard):

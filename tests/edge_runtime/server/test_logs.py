@@ -17,7 +17,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.server.json_line import JsonLine
+from edge_runtime.server.json_line import LONGEST_CONTENT, MOST_CONTENT, JsonLine
 from edge_runtime.server.logs import Logged, log, log_config, note
 from edge_runtime.server.sparing import Sparing
 from tests.edge_runtime.server.http.asgi import Asker, call
@@ -237,6 +237,22 @@ def test_content_is_written_only_where_that_is_wanted() -> None:
         asyncio.run(call(answering(book), "GET", "/things/lamp"))
     assert SECRET not in quiet.text
     assert telling.line["content"] == SECRET
+
+
+class Said:
+    def told(self) -> object:
+        return {"asked": ["x" * 100_000], "answered": ["y"] * 10_000, "pictures": 2}
+
+
+def test_content_is_put_together_only_where_it_is_written_and_no_longer_than_a_log_can_bear() -> None:
+    quiet, telling = Book(), Book(is_content=True)
+    for book in (quiet, telling):
+        log(book.logger, logging.INFO, "request", content=Said())
+    assert "content" not in quiet.line
+    content = telling.line["content"]
+    assert content["asked"] == ["x" * LONGEST_CONTENT + "…"]
+    assert content["answered"] == ["y"] * MOST_CONTENT
+    assert content["pictures"] == 2
 
 
 def broken(book: Book, error: Exception) -> None:

@@ -217,6 +217,7 @@ def test_every_default_is_right_and_shown_in_words() -> None:
 
 def test_settings_read_again_are_taken_over_where_that_needs_no_new_start() -> None:
     assert known_settings().keys() >= RELOADABLE
+    assert "max_pixels" not in RELOADABLE, "the worker has its own, from its start"
     old = Settings(Path("b"), slots=2, max_images=3)
     new = Settings(Path("b"), slots=5, max_images=4, cors_origin=("https://a.example",))
     assert reloaded(old, new) == Settings(

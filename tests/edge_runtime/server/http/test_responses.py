@@ -102,3 +102,18 @@ def test_a_value_that_cannot_be_used_is_refused_by_its_name(name: str, value: ob
     reply = posted(RESPONSES, response() | {name: value})
     assert reply.status == 400
     assert reply.json["error"]["param"].split(".")[0] == name
+
+
+def test_what_is_wrong_with_the_conversation_is_told_of_the_field_it_came_in() -> None:
+    reply = posted(RESPONSES, response([{"role": "assistant", "content": "hi"}]))
+    error = reply.json["error"]
+    assert (reply.status, error["code"], error["param"]) == (400, "EVL-PROMPT-ROLES", "input")
+
+
+@pytest.mark.parametrize("instructions", [None, "be calm"])
+def test_as_many_messages_are_taken_with_instructions_as_without(instructions: str | None) -> None:
+    sent = [{"role": "user", "content": "a"}] * 1023
+    assert posted(RESPONSES, response(sent, instructions=instructions)).status == 200
+    reply = posted(RESPONSES, response([*sent, *sent[:1]], instructions=instructions))
+    assert (reply.status, reply.json["error"]["param"]) == (400, "input")
+    assert "1023" in reply.json["error"]["message"]
