@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class Stop:
 
     def _stop(self, number: int, _: FrameType | None) -> NoReturn:
         self.number = number
+        logging.disable()  # what libraries log of the failure that this is to them is no news
         raise Stopped
 
 

@@ -241,14 +241,11 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
     try:
         arguments = parser_of_command().parse_args(words)
         report = evaluate(arguments, watched)
-    except EdgeVLError as error:
-        progress.clear()
-        return status_told(error, "--json" in words)
-    except (
-        BaseException
-    ):  # torch and onnx make other exceptions of a signal's; without a signal nothing is kept back
+    except BaseException as fault:  # libraries make other exceptions of a signal's, and so do we of theirs
         progress.clear()
         if not stop.number:
+            if isinstance(fault, EdgeVLError):
+                return status_told(fault, "--json" in words)
             raise
         print("stopped; what was made for it is gone", file=sys.stderr)
         if "--json" in words:

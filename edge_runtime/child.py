@@ -13,7 +13,8 @@ from edge_runtime.errors import one_line
 
 
 def child_environment() -> dict[str, str]:
-    """It finds the modules that this process finds, wherever it works."""
+    """It finds the modules that this process finds, wherever it works. For this very Python only: the standard library is
+    among them."""
     places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100  ("" is the working folder)
     return os.environ | {"PYTHONPATH": os.pathsep.join(places)}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,17 @@ from edge_runtime.backends.native.backend import NativeBackend
 from edge_runtime.backends.ort import OrtBackend, check_cache
 from edge_runtime.backends.provider import CPU, PROVIDERS, Provider
 from edge_runtime.backends.provider_probe import ProvidersHere, provider_for_engine, providers_here
-from edge_runtime.backends.shared import SharedBackend
+from edge_runtime.backends.shared import MixedBackend, SharedBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.cuda.device import Device
+from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.engines.collection import Collection, Search, check_whole
 from edge_runtime.engines.gpu import gpu_here
 from edge_runtime.engines.library import MODULES, Library, opened_library
 from edge_runtime.engines.place import TITLES, EngineName, Gpu
 from edge_runtime.engines.selection import dialect_for, dialect_for_onnxruntime, place_of
 from edge_runtime.engines.shelf import Shelf, folders_to_look_in
-from edge_runtime.engines.trial import Candidate, RoleTrial, subject_of, trial_in
+from edge_runtime.engines.trial import Candidate, RoleTrial, check_tried, subject_of, trial_in
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress, silent
@@ -195,13 +197,27 @@ class Native:
             what = "no engine answers better than ONNX Runtime"
             fix = "use --engine onnxruntime, or build with another version of the library"
             raise MachineFault("EVL-ENGINE-SLOW", what, trial.words, fix)
-        plans = dict(self._plan(folder, found, shelves) for folder in folders)
+        plans = dict(self._plan(folder, found, shelves, trial.plans) for folder in folders)
+        precision = self._precision(picked, found.dialect)
         native = NativeBackend(library, found.dialect, plans, self.ground.device)
         left = frozenset(role for role, each in picked.items() if each is None)
         context = self.bundle.manifest.max_context if "decoder" in left else found.context
         why = trial.words_of(pick)
         why = f"it was asked for; {why}" if is_asked else why
-        return self._choice(self._shared(native, left), context, why)
+        return self._choice(self._told(self._shared(native, left), precision), context, why)
+
+    def _precision(self, picked: Mapping[Role, Candidate | None], engines: Dialect) -> dict[Role, Precision]:
+        """Of what will run: of an engine as it was tried, of what is left to ONNX Runtime as the bundle has it."""
+        left = dialect_for_onnxruntime(self.bundle.manifest.dialects, engines)
+        return {
+            role: self.bundle.graph(role, left).precision if each is None else each.precision
+            for role, each in picked.items()
+        }
+
+    def _told(self, backend: Backend, precision: Mapping[Role, Precision]) -> Backend:
+        """With its precisions, where they are not those of the graphs in its dialect."""
+        own = {role: self.bundle.graph(role, backend.dialect).precision for role in precision}
+        return backend if own == precision else MixedBackend(backend, precision)
 
     def _shared(self, native: NativeBackend, left: frozenset[Role]) -> Backend:
         """ONNX Runtime answers in the roles that are left to it, as it did when it was tried."""
@@ -210,16 +226,21 @@ class Native:
         dialect = dialect_for_onnxruntime(self.bundle.manifest.dialects, native.dialect)
         return SharedBackend(native, OrtBackend(self.bundle, dialect=dialect), left)
 
-    def _plan(self, folder: str, found: Collection, shelves: list[Shelf]) -> tuple[str, Path]:
-        """By engine. EVL-ENGINE-DAMAGED where it is no longer there, or not as it was."""
+    def _plan(
+        self, folder: str, found: Collection, shelves: list[Shelf], tried: AbstractSet[tuple[str, str]]
+    ) -> tuple[str, Path]:
+        """By engine. EVL-ENGINE-DAMAGED where it is no longer there, or not as it was; EVL-ENGINE-UNTRIED where it was built
+        again since it was tried."""
         for name, plan in found.plans.items():
-            if plan.parent.name == folder:
-                return name, plan  # it was looked at when it was found
+            if plan.parent.name == folder:  # it was looked at when it was found
+                check_tried(found.receipts[name], tried)
+                return name, plan
         home = next((shelf for shelf in shelves if (shelf.folder / folder).is_dir()), shelves[0])
         receipt = home.receipt(folder)
         check_whole(home, receipt, self.progress, self.wish.is_trusted)
+        check_tried(receipt, tried)
         return receipt.key.name, home.plan(receipt)
 
     def _choice(self, backend: Backend, context: int, why: str) -> Choice:
-        most = min(context, self.bundle.manifest.max_context)
-        return Choice(backend, self.wish.max_context or most, why)
+        wanted, most = self.wish.max_context, min(context, self.bundle.manifest.max_context)
+        return Choice(backend, most if wanted is None else wanted, why)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_runtime.answer import Answer, Usage
 from edge_runtime.backends.backend import Backend
+from edge_runtime.backends.shared import MixedBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.memory import peak_resident_mib
 from edge_runtime.prompt import PromptTokens
@@ -16,7 +17,7 @@ from edge_runtime.stopwatch import Stopwatch
 
 @dataclass(frozen=True)
 class Facts:
-    """`precision` is of every role, as the bundle has it."""
+    """`precision` is of every role, as it runs."""
 
     engine: str
     engine_reason: str
@@ -46,7 +47,15 @@ class Facts:
 
 
 def facts_of(bundle: Bundle, backend: Backend, engine_reason: str) -> Facts:
+    return Facts(backend.name, engine_reason, precision_of(bundle, backend))
+
+
+def precision_of(bundle: Bundle, backend: Backend) -> dict[str, str]:
+    """Of every role, as it runs there: as the bundle has it, but where the engine of another stands in."""
+    mixed = backend.precision if isinstance(backend, MixedBackend) else {}
     roles = [role for role in bundle.spec.roles if role != "embed"]
-    found: dict[str, str] = {role: bundle.graph(role, backend.dialect).precision for role in roles}
-    precision = found | {"embed": bundle.manifest.embedding.precision}
-    return Facts(backend.name, engine_reason, precision)
+    ran: dict[str, str] = {
+        role: mixed[role] if role in mixed else bundle.graph(role, backend.dialect).precision
+        for role in roles
+    }
+    return ran | {"embed": bundle.manifest.embedding.precision}

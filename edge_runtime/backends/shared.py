@@ -1,11 +1,12 @@
-"""Two engines that share the roles of a model between them."""
+"""Engines that share the roles of a model between them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from edge_runtime.backends.backend import Backend, DecoderGraph, Graph
-from edge_runtime.dialects import Dialect
+from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.spec import Role
 
 
@@ -23,7 +24,7 @@ class SharedBackend:
 
     @property
     def dialect(self) -> Dialect:
-        """Whose precisions are told; they are the same in all."""
+        """Of the first; `MixedBackend` tells the precisions where the second's are others."""
         return self._first.dialect
 
     def graph(self, role: Role) -> Graph:
@@ -40,3 +41,29 @@ class SharedBackend:
 
     def _of(self, role: Role) -> Backend:
         return self._second if role in self._left else self._first
+
+
+class MixedBackend:
+    """An engine whose precisions are not all its bundle's: those of another stand in for some. `precision` is of what
+    runs, by role."""
+
+    def __init__(self, engine: Backend, precision: Mapping[Role, Precision]) -> None:
+        self.precision = precision
+        self._engine = engine
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
+
+    def graph(self, role: Role) -> Graph:
+        return self._engine.graph(role)
+
+    def decoder(self, batch: int, capacity: int) -> DecoderGraph:
+        return self._engine.decoder(batch, capacity)
+
+    def close(self) -> None:
+        self._engine.close()

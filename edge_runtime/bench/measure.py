@@ -20,7 +20,6 @@ from edge_runtime.bench.report import (
     Energy,
     Memory,
     Report,
-    precision_from_bundle,
     shape_from_bundle,
 )
 from edge_runtime.bench.runs import AnswerRun, ContextRun, MeteredRun, answer_run, chat_prompt, context_run
@@ -29,8 +28,8 @@ from edge_runtime.bench.subject import Lap, LoadRun, Subject, opened_subject
 from edge_runtime.bench.summary import answer_times, context_times, energy_of, load_times
 from edge_runtime.bench.traffic import traffic_of
 from edge_runtime.bundle import Bundle
-from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError, one_line
+from edge_runtime.facts import precision_of
 from edge_runtime.memory import MemoryUse, MemoryWatch, memory_of_tree
 from edge_runtime.picture_limits import PictureLimits
 from edge_runtime.picture_source import ImageSource, picture_from_source
@@ -46,7 +45,7 @@ class Findings:
 
     bundle: Bundle
     engine: str
-    dialect: Dialect
+    precision: dict[str, str]
     library_ms: float | None
     load: LoadRun
     prompt: PromptTokens
@@ -94,7 +93,7 @@ def report_from_options(
         command=command,
         date=date,
         engine=findings.engine,
-        precision=precision_from_bundle(bundle, findings.dialect),
+        precision=findings.precision,
         machine=machine_here(),
         versions=versions_here(),
         load_average=round(busy, 2),
@@ -133,7 +132,7 @@ def findings_from_options(options: BenchOptions, progress: Progress, steps: Step
     return Findings(
         bundle=subject.bundle,
         engine=subject.backend.name,
-        dialect=subject.backend.dialect,
+        precision=precision_of(subject.bundle, subject.backend),
         library_ms=library_ms,
         load=load,
         prompt=prompt,

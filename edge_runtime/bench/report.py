@@ -10,7 +10,6 @@ from edge_runtime.bench.gates import Gate
 from edge_runtime.bench.machine import Machine, Versions
 from edge_runtime.bench.spread import Spread
 from edge_runtime.bundle import Bundle
-from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.memory import MemoryUse
 from edge_runtime.record import json_from_bytes, json_from_record, record_from_json
@@ -184,15 +183,6 @@ def shape_from_bundle(bundle: Bundle) -> Shape:
         max_context=bundle.manifest.max_context,
         bundle_bytes=sum(bundle.manifest.sizes.values()),
     )
-
-
-def precision_from_bundle(bundle: Bundle, dialect: Dialect) -> dict[str, str]:
-    """Of every role, as the bundle has it in the graphs that were run."""
-    table = bundle.manifest.embedding.precision
-    return {
-        role: table if role == "embed" else bundle.graph(role, dialect).precision
-        for role in bundle.spec.roles
-    }
 
 
 def stream_at(bytes_per_token: int, tokens_per_s: float, ceiling_gb_per_s: float) -> Stream:

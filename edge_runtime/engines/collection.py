@@ -61,8 +61,9 @@ class Search:
         digest = digest_of_graph(self.bundle, entry)
         same = [each for each in lying if each[1].key.graph_sha256 == digest]
         fitting = [each for each in same if self.place.takes(each[1].key.place)]
+        present = [each for each in fitting if not each[1].key.oldness]
         sets = list(
-            decoders_in(fitting) if entry.role == "decoder" else ({e[1].key.name: e} for e in fitting)
+            decoders_in(present) if entry.role == "decoder" else ({e[1].key.name: e} for e in present)
         )
         if entry.role == "decoder":
             sets = self._long_enough(sets)
@@ -83,11 +84,14 @@ class Search:
     ) -> EdgeVLError:
         what = f"there is no engine for {entry.role}"
         why = "none was built of this bundle's graph"
-        if lengths := sorted({context_of(each) for each in decoders_in(fitting)}):
+        present = [each for each in fitting if not each[1].key.oldness]
+        if lengths := sorted({context_of(each) for each in decoders_in(present)}):
             held = ", ".join(map(str, lengths))
             why = f"those that there are hold {held} tokens, {self.max_context} are asked for"
+        elif present:
+            why = f"there is only {listed(sorted(receipt.key.name for _, receipt in present))}, a part of one"
         elif fitting:
-            why = f"there is only {listed(sorted(receipt.key.name for _, receipt in fitting))}, a part of one"
+            why = f"one {fitting[0][1].key.oldness}"
         elif same:
             there = same[0][1].key.place
             why = f"one was built by {there.title} for {there.target}; here is {self.place.title}, {self.place.target}"
@@ -98,7 +102,10 @@ class Search:
 
 
 def check_whole(shelf: Shelf, receipt: Receipt, progress: Progress, is_trusted: bool) -> None:
-    """EVL-ENGINE-DAMAGED where it is not."""
+    """EVL-ENGINE-DAMAGED where it is not, EVL-ENGINE-ABSENT where it is and was built in a way of before."""
+    if oldness := receipt.key.oldness:
+        what = f"the engine {receipt.key.name} cannot be used"
+        raise EdgeVLError("EVL-ENGINE-ABSENT", what, f"it {oldness}", "run `edge-vl build` again")
     found = shelf.look(receipt.key, progress, is_trusted)
     if found.receipt is None:
         what, why = f"the engine {receipt.key.name} cannot be used", found.fault or "it is gone"

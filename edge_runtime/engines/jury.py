@@ -111,15 +111,15 @@ class Jury:
     def _candidate(self, side: Side, role: Role, wanted: Answers) -> Candidate:
         question = side.question(role)
         folders = tuple(Path(plan).parent.name for plan in question.plans.values())
+        digests = tuple(side.engines.receipts[name].plan_sha256 for name in question.plans)
         precision = side.bundle.graph(role, question.dialect).precision
         try:
             found = finite(self.ask(question))
         except NoAnswerError as fault:
-            return Candidate(folders, precision, side.is_fallback, None, None, str(fault))
+            return Candidate(folders, precision, side.is_fallback, None, None, str(fault), digests)
         likeness = round(likeness_db(wanted, found), 2)
-        return Candidate(
-            folders, precision, side.is_fallback, likeness, round(found.ms, 3), fault_of(likeness, precision)
-        )
+        wrong, ms = fault_of(likeness, precision), round(found.ms, 3)
+        return Candidate(folders, precision, side.is_fallback, likeness, ms, wrong, digests)
 
 
 def finite(answers: Answers) -> Answers:

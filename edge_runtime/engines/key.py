@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.engines.place import Place
+from edge_runtime.engines.place import Place, json_from_place
 from edge_runtime.manifest import SHA256, GraphEntry, check_path
 from edge_runtime.record import bytes_from_json, json_from_record
 from edge_runtime.spec import Role, check
 
 DIGITS = 16  # of the digest, in names of folders
+FLAGS = "strongly typed, detailed, memory of ours"  # what every engine is built with; another way to build is another text
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,15 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(bytes_from_json(json_from_record(self))).hexdigest()
+        told = {**json_from_record(self), "place": json_from_place(self.place)}
+        return hashlib.sha256(bytes_from_json(told)).hexdigest()
+
+    @property
+    def oldness(self) -> str:
+        """How it was built, in words, where it is no longer done so."""
+        if self.flags == FLAGS:
+            return ""
+        return f"was built with {self.flags or 'no flags'!r}, this edge-vl builds with {FLAGS!r}"
 
     @property
     def folder(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.engines.key import DIGITS, digest_of_graph
 from edge_runtime.engines.place import Place
+from edge_runtime.engines.receipt import Receipt
 from edge_runtime.engines.sealed import damaged_error, sealed, unsealed
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.record import bytes_from_json, json_from_record
@@ -38,8 +40,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The engine of a role, or both of a decoder: their folders on the shelf. `fault` is why it is of no use, "" where it
-    answers as the reference does; `ms` is what the role takes of one answer."""
+    """The engine of a role, or both of a decoder: their folders on the shelf, and in the same order the sha256 of their
+    plans, which records of before do not have. `fault` is why it is of no use, "" where it answers as the reference
+    does; `ms` is what the role takes of one answer."""
 
     engines: tuple[str, ...]
     precision: Precision
@@ -47,6 +50,13 @@ class Candidate:
     sqnr_db: float | None
     ms: float | None
     fault: str
+    plan_sha256s: tuple[str, ...] = ()
+
+    @property
+    def plans(self) -> frozenset[tuple[str, str]]:
+        """Folder and sha256 of each; none where the record does not say. One that was built again has the same folder,
+        and is another plan."""
+        return frozenset(zip(self.engines, self.plan_sha256s, strict=False))
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,11 @@ class Trial:
     roles: tuple[RoleTrial, ...]
 
     @property
+    def plans(self) -> frozenset[tuple[str, str]]:
+        """Of all that were tried."""
+        return frozenset().union(*(candidate.plans for each in self.roles for candidate in each.candidates))
+
+    @property
     def words(self) -> str:
         """Of those that answer where none was asked for by name."""
         return self.words_of(lambda each: each.winner)
@@ -122,10 +137,18 @@ def trial_in(subject: Subject, shelves: Iterable[Path]) -> Trial:
             if trial.subject != subject:  # a copy under another name
                 raise damaged_error(path.name, CODE, "it is about other engines")
             return trial
-    what, why = (
-        "the engines were never tried on this GPU",
-        "they were built elsewhere, or the trial did not end",
-    )
-    raise EdgeVLError(
+    why = "they were built elsewhere, or the trial did not end"
+    raise untried_error("the engines were never tried on this GPU", why)
+
+
+def check_tried(receipt: Receipt, tried: AbstractSet[tuple[str, str]]) -> None:
+    """EVL-ENGINE-UNTRIED where this very plan was not."""
+    if (receipt.key.folder, receipt.plan_sha256) not in tried:
+        what = f"the engine {receipt.key.name} was never tried as it is"
+        raise untried_error(what, "it was built again since, or tried by an edge-vl of before")
+
+
+def untried_error(what: str, why: str) -> EdgeVLError:
+    return EdgeVLError(
         "EVL-ENGINE-UNTRIED", what, why, "run `edge-vl build` here: it tries what it finds built"
     )

@@ -206,13 +206,12 @@ class Loop:
                 if not len(self._queue):
                     return
                 run = self._queue.take()
+                self._runs.append(run)  # whoever looks for room sees it here or there
             run.begin(self._rows)
-            self._runs.append(run)
 
     def _prepare(self, run: Run) -> None:
         """Others that prepare come first the next time: a short prompt does not wait for the whole of a long one."""
-        self._runs.remove(run)
-        self._runs.append(run)
+        self._runs = [*(each for each in self._runs if each is not run), run]
         try:
             scores = self._reader.read(run)
             if scores is not None:

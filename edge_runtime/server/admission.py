@@ -23,18 +23,31 @@ class Refusal(EdgeVLError):
 
 class Admission:
     """`slots` are answered at once and `waiting` more may wait. `tokens` bounds what all of them have between them by
-    estimate, images and answers counted; whoever comes to an empty house is let in whatever they bring."""
+    estimate, images and answers counted, and `slot_tokens` more for every slot; whoever comes to an empty house is let in
+    whatever they bring."""
 
-    def __init__(self, slots: int, waiting: int, tokens: int) -> None:
+    def __init__(self, slots: int, waiting: int, tokens: int, slot_tokens: int = 0) -> None:
         if slots < 1 or waiting < 0 or tokens < 1:
             raise ValueError(f"nobody can be let in so: {slots} slots, {waiting} waiting, {tokens} tokens")
-        self._slots = slots
-        self._most = slots + waiting
-        self._most_tokens = tokens
+        self._asked_slots = self._slots = slots
+        self._waiting = waiting
+        self._tokens, self._slot_tokens = tokens, slot_tokens
         self._service_s = FIRST_GUESS_S
         self._is_guess = True
         self.questions = 0  # in flight
         self.tokens = 0  # theirs, by estimate
+
+    def slots_are(self, slots: int) -> None:
+        """What the engine has, which may be fewer than were asked for."""
+        self._slots = min(slots, self._asked_slots)
+
+    @property
+    def _most(self) -> int:
+        return self._slots + self._waiting
+
+    @property
+    def _most_tokens(self) -> int:
+        return self._tokens + self._slots * self._slot_tokens
 
     @contextmanager
     def admitted(self, questions: int, tokens: int) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -14,9 +13,10 @@ from edge_runtime.server.admission import Admission
 from edge_runtime.server.drain import Drain
 from edge_runtime.server.engine import Engine
 from edge_runtime.server.http.app import AppParts, make_app
+from edge_runtime.server.http.errands import Errands
 from edge_runtime.server.http.metrics import Compat
 from edge_runtime.server.images.source import ImageRules, ImageSource
-from edge_runtime.server.keeper import WORKER, Keeper, KeeperRules
+from edge_runtime.server.keeper import Keeper, KeeperRules, keeper_with
 from edge_runtime.server.kiosk import Kiosk
 from edge_runtime.server.listener.crowd import FULL, Crowd, Server
 from edge_runtime.server.listener.glance import Glance
@@ -42,8 +42,9 @@ class WholeFront:
 
     def __init__(self, settings: Settings, engine: Engine, meter: Meter) -> None:
         self._engine, self._meter = engine, meter
-        running = settings.slots * (settings.max_context or USUAL_CONTEXT)
-        self._admission = Admission(settings.slots, settings.waiting, settings.waiting_tokens + running)
+        context = settings.max_context or USUAL_CONTEXT
+        self._admission = Admission(settings.slots, settings.waiting, settings.waiting_tokens, context)
+        self._errands = Errands()
         self._crowd = Crowd(QUESTIONS, lambda: self._admission.wait_s, self._asker, self._turned_away)
         self._keys: Keys | None = None
         self._hosts = Hosts(())
@@ -59,6 +60,7 @@ class WholeFront:
             images=ImageSource(image_rules_of(settings)),
             admission=self._admission,
             drain=drain,
+            errands=self._errands,
             metrics_compat=cast("Compat", settings.metrics_compat),
             kiosk=kiosk_of(settings),
             stuck_after_s=settings.hang_timeout_s / 2,
@@ -141,5 +143,4 @@ def keeper_of(settings: Settings, note: Callable[[str], None]) -> Keeper:
         most_pixels=settings.max_pixels,
     )
     rules = KeeperRules(silence_s=settings.silence_timeout_s, hang_s=settings.hang_timeout_s)
-    python = sys.executable if settings.worker_python is None else str(settings.worker_python.absolute())
-    return Keeper(orders, rules, note, (python, *WORKER))
+    return keeper_with(settings.worker_python, orders, rules, note)

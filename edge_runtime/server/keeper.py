@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from edge_runtime.child import child_environment
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.server.asked import Asked, Prompt
 from edge_runtime.server.engine import EngineFacts, EngineState, Health
@@ -18,7 +21,11 @@ from edge_runtime.server.said import Event
 
 SAFE_ENGINE = "onnxruntime"
 NOTHING_ASKED = EngineState()
-WORKER = ("-m", "edge_runtime.server.worker")  # of a Python
+WORKER = "edge_runtime.server.worker"
+OWN_WORKER = (sys.executable, "-m", WORKER)
+ROOT = str(Path(__file__).absolute().parents[2])
+# For another Python. Its own numpy and TensorRT come first: those that lie beside our modules are made for ours.
+BOOT = f"import sys; sys.path.append({ROOT!r}); from {WORKER}.__main__ import main; sys.exit(main())"
 
 
 @dataclass(frozen=True)
@@ -53,12 +60,13 @@ class Keeper:
         orders: Orders,
         rules: KeeperRules = KeeperRules(),
         note: Callable[[str], None] = lambda line: None,  # noqa: ARG005  (nobody listens)
-        command: Sequence[str] = (sys.executable, *WORKER),
+        command: Sequence[str] = OWN_WORKER,
+        environment: Callable[[], Mapping[str, str]] = child_environment,
     ) -> None:
         self._orders = orders
         self._rules = rules
         self._note = note
-        self._command = command
+        self._command, self._environment = command, environment
         self._life: Life | None = None
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
@@ -131,7 +139,7 @@ class Keeper:
         """One life after another."""
         while not self._closed.is_set():
             try:
-                life = await Life.begun(self._command, self._orders, self._hear)
+                life = await Life.begun(self._command, self._environment(), self._orders, self._hear)
             except OSError as fault:
                 was_ready = False
                 self._bury("", unstartable(fault))
@@ -175,14 +183,20 @@ class Keeper:
         else:
             self._why = "the engine is being started again"
             self._note(f"the engine is gone: {ended}")
-        self._tell_first(failed)
         engine = None if self._facts is None else self._facts.engine
         if self._crashes == self._rules.crashes and self._orders.engine == "auto" and engine != SAFE_ENGINE:
-            self._orders = replace(self._orders, engine=SAFE_ENGINE)
-            self._degraded = (
-                f"{engine or 'the fastest engine'} was given up: it went away {self._crashes} times",
-            )
-            self._note(f"{self._degraded[0]}; {SAFE_ENGINE} takes its place")
+            self._give_way(engine)
+        else:
+            self._tell_first(failed)
+
+    def _give_way(self, engine: str | None) -> None:
+        """The safe engine has tries of its own: whoever waits for the first one waits on."""
+        self._orders = replace(self._orders, engine=SAFE_ENGINE)
+        self._degraded = (
+            f"{engine or 'the fastest engine'} was given up: it went away {self._crashes} times",
+        )
+        self._note(f"{self._degraded[0]}; {SAFE_ENGINE} takes its place")
+        self._crashes = self._unopened = 0
 
     def _hear(self) -> None:
         life = self._life
@@ -219,6 +233,15 @@ class Keeper:
                 life.kill()
                 life.close(restarting_error)  # whatever keeps the process from ending, nobody waits for that
                 return
+
+
+def keeper_with(
+    python: Path | None, orders: Orders, rules: KeeperRules, note: Callable[[str], None]
+) -> Keeper:
+    """Of a worker in that Python. Where it is another one, it gets our environment as it is, and our modules last."""
+    if python is None:
+        return Keeper(orders, rules, note)
+    return Keeper(orders, rules, note, (str(python.absolute()), "-c", BOOT), os.environ.copy)
 
 
 def unstartable(fault: OSError) -> MachineFault:

@@ -9,10 +9,10 @@ import os
 import signal
 import socket
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from edge_runtime.child import child_environment, signal_name
+from edge_runtime.child import signal_name
 from edge_runtime.errors import EdgeVLError, MachineFault, one_line
 from edge_runtime.server.asked import Asked
 from edge_runtime.server.engine import EngineFacts, EngineState
@@ -64,13 +64,19 @@ class Life:
         return self.facts is not None and not self._is_over
 
     @classmethod
-    async def begun(cls, command: Sequence[str], orders: Orders, hear: Callable[[], None]) -> Life:
+    async def begun(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        orders: Orders,
+        hear: Callable[[], None],
+    ) -> Life:
         """Its signals are not ours: it is in a session of its own, and ends when the socket is closed."""
         ours, its = socket.socketpair()
         with its:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command, stdin=its.fileno(), env=child_environment() | THRIFTY, start_new_session=True
+                    *command, stdin=its.fileno(), env={**environment, **THRIFTY}, start_new_session=True
                 )
             except BaseException:  # we may be stopped here too
                 ours.close()
@@ -189,7 +195,7 @@ class Life:
             self._writer.write(part)
 
     def _part(self) -> None:
-        """Once or several times."""
+        """Once or several times. What is unsent stays so: a worker that does not read would never let it go."""
         self._is_over = True
         for queue in self._asked.values():
             queue.put_nowait(self._parting())
@@ -197,7 +203,7 @@ class Life:
             if not reply.done():
                 reply.set_exception(self._parting())
         self._asked.clear()
-        self._writer.close()
+        self._writer.transport.abort()
 
     async def _ended(self) -> int:
         with contextlib.suppress(ConnectionError):

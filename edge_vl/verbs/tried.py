@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines.collection import Search
-from edge_runtime.engines.jury import Jury, Side
+from edge_runtime.engines.jury import Ask, Jury, Side, asked
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.engines.trial import Subject, Trial, subject_of, trial_in, write_trial
 from edge_runtime.errors import EdgeVLError
@@ -42,10 +42,16 @@ def trial_of(
 
 
 def tried(
-    bundles: Sequence[Bundle], dialect: Dialect, place: Place, context: int, shelf: Shelf, terminal: Terminal
+    bundles: Sequence[Bundle],
+    dialect: Dialect,
+    place: Place,
+    context: int,
+    shelf: Shelf,
+    terminal: Terminal,
+    ask: Ask = asked,
 ) -> Trial:
     """Of the first bundle's engines; those of a second one stand in where one is wrong or slow. What was tried before,
-    engine for engine, is not tried again."""
+    plan for plan, is not tried again."""
     sides = tuple(
         Side(
             bundle,
@@ -55,13 +61,11 @@ def tried(
         for number, bundle in enumerate(bundles)
     )
     subject = subject_of(bundles[0], dialect, sides[0].engines.context, place)
-    wanted = {folder.parent.name for side in sides for folder in side.engines.plans.values()}
+    receipts = [receipt for side in sides for receipt in side.engines.receipts.values()]
     known = known_trial(subject, shelf)
-    if known is not None and engines_in(known) == wanted:
+    if known is not None and known.plans == {(each.key.folder, each.plan_sha256) for each in receipts}:
         return known
-    trial = Jury(subject, sides, progress=terminal.progress).trial(
-        datetime.now(timezone.utc).date().isoformat()
-    )
+    trial = Jury(subject, sides, ask, terminal.progress).trial(datetime.now(timezone.utc).date().isoformat())
     write_trial(shelf.folder, trial)
     return trial
 
@@ -72,10 +76,6 @@ def known_trial(subject: Subject, shelf: Shelf) -> Trial | None:
         return trial_in(subject, [shelf.folder])
     except EdgeVLError:
         return None
-
-
-def engines_in(trial: Trial) -> set[str]:
-    return {folder for each in trial.roles for candidate in each.candidates for folder in candidate.engines}
 
 
 def show_trial(trial: Trial | Untried, terminal: Terminal) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +11,25 @@ from export.engines.inspector import PlanReport
 
 Ask = Callable[[], PlanReport | None]  # None: there is nobody to ask
 
+# An engine whose layers are told in words that nobody foresaw. Its plan may be good all the same: a trial tells.
+UNTOLD = frozenset({"EVL-ENGINE-LISTING", "EVL-ENGINE-NAMES", "EVL-INSPECT-CRASH"})
 # What one source may refuse where the other one answers: plans of other versions, and GPUs that plans are built for
-# and not run on. All else is a fault.
-BEARABLE = frozenset({"EVL-PLAN-LISTING", "EVL-ENGINE-FOREIGN"})
+# and not run on, besides. All else is a fault.
+BEARABLE = UNTOLD | {"EVL-PLAN-LISTING", "EVL-ENGINE-FOREIGN"}
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is in a plan: by its own listing, and on a machine with a GPU by the engine made of it. One source at
-    least has answered; `refusals` are the words of the other."""
+    """What is in a plan: by its own listing, and on a machine with a GPU by the engine made of it. `refusals` are the
+    words of a source that did not answer. Neither has where a plan without a listing is made into an engine that tells
+    nothing we can read."""
 
     plan: PlanReport | None
     engine: PlanReport | None
     refusals: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.reports:
+        if not self.reports and not self.refusals:
             raise ValueError("nothing was found")
 
     @property
@@ -35,10 +38,11 @@ class Findings:
 
 
 def findings_from(path: Path, listing: Ask, device: Ask) -> Findings:
-    """Both sources are asked, the plan's own listing first. Where neither answers, an error says why."""
+    """Both sources are asked, the plan's own listing first. Where neither answers, an error says why, unless all that
+    stands against the plan is that its engine could not be read."""
     refusals: list[EdgeVLError] = []
     plan, engine = (answer_unless_refused(ask, refusals) for ask in (listing, device))
-    if plan is None and engine is None:
+    if plan is None and engine is None and not is_only_untold(refusals):
         raise refusals[0] if refusals else unseen_error(path)
     return Findings(plan, engine, tuple(str(each) for each in refusals))
 
@@ -51,6 +55,10 @@ def answer_unless_refused(ask: Ask, refusals: list[EdgeVLError]) -> PlanReport |
             raise
         refusals.append(error)
         return None
+
+
+def is_only_untold(refusals: Sequence[EdgeVLError]) -> bool:
+    return bool(refusals) and all(each.code in UNTOLD for each in refusals)
 
 
 def unseen_error(path: Path) -> EdgeVLError:

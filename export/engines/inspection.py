@@ -14,7 +14,7 @@ from edge_runtime.engines.place import EngineName
 from edge_runtime.errors import MachineFault, one_line
 from edge_runtime.record import record_from_json
 from export.engines.compiler import Ending, ending_of_child
-from export.engines.engine_inspector import WITHOUT_GPU
+from export.engines.engine_inspector import way_around
 from export.engines.inspector import PlanReport
 from export.engines.products import NetworkProduct
 from export.engines.request import Failure, error_from_failure
@@ -57,18 +57,17 @@ def report_from_device(
     with tempfile.TemporaryDirectory() as folder:
         ending = ending_of_child(request, Path(folder), command)
     if ending.status != 0 or not ending.stdout:
-        raise crash_error(path, ending)
+        raise crash_error(path, engine, ending)
     inspection = record_from_json(Inspection, json.loads(ending.stdout), "the inspector's answer")
     if inspection.failure is not None:
         raise error_from_failure(inspection.failure)
     return inspection.report
 
 
-def crash_error(path: Path, ending: Ending) -> MachineFault:
+def crash_error(path: Path, engine: EngineName, ending: Ending) -> MachineFault:
     last = next((line for line in reversed(ending.stderr.splitlines()) if line.strip()), "it said nothing")
     how = signal_name(-ending.status) if ending.status < 0 else f"status {ending.status} and no answer"
     why = one_line(f"its process was ended by {how} at {ending.peak.held_mib:.0f} MiB: {last}")
     what = f"looking into {path.name} on the GPU crashed"
-    return MachineFault(
-        "EVL-INSPECT-CRASH", what, why, f"close other programs and try again, or {WITHOUT_GPU}"
-    )
+    fix = f"close other programs and try again, or {way_around(engine)}"
+    return MachineFault("EVL-INSPECT-CRASH", what, why, fix)

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.digest import sha256_by_path
-from edge_runtime.engines.key import EngineKey, digest_of_graph
+from edge_runtime.engines.key import FLAGS, EngineKey, digest_of_graph
 from edge_runtime.engines.place import Place
 from edge_runtime.engines.receipt import Contents, Cost, Receipt, write_receipt
 from edge_runtime.engines.shelf import Shelf
@@ -26,7 +26,6 @@ from export.engines.request import BuildReport, BuildRequest
 from export.engines.serving import EngineShape, Serving, check_serving, reach_of
 from export.engines.timing_cache import timing_file
 
-FLAGS = "strongly typed, detailed, memory of ours"  # what every engine is built with; another way to build is another text
 SPARE = 1.1  # of the weights' size: kernels beside them
 
 
@@ -138,15 +137,8 @@ def lap_of(order: Order, done: int, taken: list[Taken]) -> Lap:
 
 
 def receipt_from(compiled: Compiled, order: Order, bundle: Bundle, folder: Path) -> Receipt:
-    report, profiles = compiled.build, compiled.found.reports[0].profiles
-    plan = Path(report.plan)
+    report, plan = compiled.build, Path(compiled.build.plan)
     (digest,) = sha256_by_path(folder, {plan.name: report.plan_bytes}).values()
-    contents = Contents(
-        attention_layers(compiled.role, bundle.spec),
-        tuple(each.fused_attention() for each in profiles),
-        tuple(each.constant_bytes for each in profiles),
-        tuple(each.activation_bytes for each in profiles),
-    )
     seconds = round(report.parse_seconds + report.build_seconds, 2)
     cost = Cost(seconds, round(report.peak_held_mib, 1), round(report.peak_resident_mib, 1))
     return Receipt(
@@ -155,8 +147,22 @@ def receipt_from(compiled: Compiled, order: Order, bundle: Bundle, folder: Path)
         plan.name,
         report.plan_bytes,
         digest,
-        contents,
+        contents_of(compiled, order, bundle),
         cost,
         VERSION,
-        report.warnings,
+        (*report.warnings, *compiled.found.refusals),
+    )
+
+
+def contents_of(compiled: Compiled, order: Order, bundle: Bundle) -> Contents:
+    layers = attention_layers(compiled.role, bundle.spec)
+    if not compiled.found.reports:
+        untold = (None,) * len(order.shape.profiles)
+        return Contents(layers, untold, untold, untold)
+    profiles = compiled.found.reports[0].profiles
+    return Contents(
+        layers,
+        tuple(each.fused_attention() for each in profiles),
+        tuple(each.constant_bytes for each in profiles),
+        tuple(each.activation_bytes for each in profiles),
     )

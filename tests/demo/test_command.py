@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 
@@ -32,8 +33,10 @@ def test_a_signal_unwinds_and_is_remembered(
             stop.check()
         stop.number = 0
         Signalled()
+        logging.getLogger("torch").error("what a library makes of a signal")
         assert (stop.number, capsys.readouterr().err) == (signal.SIGTERM, "")
     finally:
+        logging.disable(logging.NOTSET)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)

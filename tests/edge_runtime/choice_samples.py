@@ -29,7 +29,7 @@ from tests.edge_runtime.bundle_samples import ROLES
 from tests.edge_runtime.cuda.fake_driver import FakeDriver
 from tests.edge_runtime.engines.engine_samples import CONTEXT, bundle_with, key_for, put_all
 from tests.edge_runtime.engines.test_key import ORIN, PLACE
-from tests.edge_runtime.engines.test_shelf import put
+from tests.edge_runtime.engines.test_shelf import put, receipt_of
 
 RTX = Place("tensorrt-rtx", "1.7.1", ORIN)
 THOR = dataclasses.replace(PLACE, gpu=Gpu("Thor", "sm110", "13.0"))
@@ -120,15 +120,17 @@ def put_tried(
 
 
 def candidates_of(engines: Collection, role: Role, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    folders = tuple(r.key.folder for _, r in sorted(engines.receipts.items()) if r.key.role == role)
-    return (dataclasses.replace(found[0], engines=folders), *found[1:])
+    receipts = [r for _, r in sorted(engines.receipts.items()) if r.key.role == role]
+    folders, digests = tuple(r.key.folder for r in receipts), tuple(r.plan_sha256 for r in receipts)
+    return (dataclasses.replace(found[0], engines=folders, plan_sha256s=digests), *found[1:])
 
 
 def put_fallback(shelf: Shelf, folder: Path) -> Candidate:
     """The decoder of another bundle, in one engine, that stands in."""
     key = key_for(bundle_with(folder, changed=("decoder",)), "decoder", CONTEXT, 32)
     put(shelf, key)
-    return dataclasses.replace(RIGHT, engines=(key.folder,), is_fallback=True)
+    digests = (receipt_of(key).plan_sha256,)
+    return dataclasses.replace(RIGHT, engines=(key.folder,), plan_sha256s=digests, is_fallback=True)
 
 
 def choice_on(machine: Machine, bundle: Bundle, **wish: Any) -> Choice:

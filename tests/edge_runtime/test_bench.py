@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_runtime.bench import bandwidth
+from edge_runtime.backends.shared import MixedBackend
+from edge_runtime.bench import bandwidth, measure
 from edge_runtime.bench.bandwidth import block_bytes_here, read_speeds_gb_per_s
 from edge_runtime.bench.machine import core_count, cpu_name, machine_here, versions_here
 from edge_runtime.bench.measure import library_times
@@ -20,10 +22,12 @@ from edge_runtime.bench.subject import LoadRun
 from edge_runtime.bench.summary import answer_times, context_times, load_times
 from edge_runtime.bench.traffic import Traffic, kv_bytes_per_position, weight_bytes_of
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.facts import precision_of
 from edge_runtime.memory import memory_kb
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.picture import picture_from_bytes
 from edge_runtime.picture_limits import PictureLimits
+from edge_runtime.progress import silent
 from edge_runtime.prompt import PromptTokens
 from edge_runtime.publish import staged_file
 from edge_vl.verbs.bench import speed_cells
@@ -151,6 +155,18 @@ def test_what_has_no_onnx_runtime_is_measured_all_the_same(monkeypatch: pytest.M
     monkeypatch.setattr("edge_runtime.bench.measure.imported_onnxruntime", missing)
     assert versions_here().onnxruntime is None
     assert library_times() is None
+
+
+def test_precisions_are_those_of_the_engines_that_were_measured(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, _ = slow_subject(tmp_path / "b", clock)
+    own = precision_of(subject.bundle, subject.backend)
+    mixed = replace(subject, backend=MixedBackend(subject.backend, {"vision_low": "int8"}))
+    monkeypatch.setattr(measure, "opened_subject", lambda *_: (mixed, LoadRun(None, 1.0, 1.0, 1.0)))
+    options = BenchOptions(tmp_path / "b", (sample_jpeg(),), "hi", 1, 2, ())
+    found = measure.findings_from_options(options, silent, measure.Steps(silent, 3))
+    assert found.precision == own | {"vision_low": "int8"}
 
 
 def test_a_context_is_streamed_with_its_whole_cache() -> None:

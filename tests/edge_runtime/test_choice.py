@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from edge_runtime.choice import Wish, chosen
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.engines.trial import Candidate
 from edge_runtime.errors import MachineFault
+from edge_runtime.facts import facts_of, precision_of
 from edge_runtime.manifest import Port
 from tests.edge_runtime.choice_samples import (
     RIGHT,
@@ -36,7 +38,7 @@ from tests.edge_runtime.choice_samples import (
 )
 from tests.edge_runtime.cuda.fake_driver import FakeDriver
 from tests.edge_runtime.engines.engine_samples import CONTEXT, bundle_with, put_all
-from tests.edge_runtime.engines.test_shelf import PLAN
+from tests.edge_runtime.engines.test_shelf import PLAN, put
 
 
 @pytest.fixture
@@ -100,6 +102,18 @@ def test_a_damaged_engine_is_told_as_such(bundle: Bundle, shelf: Shelf) -> None:
     assert on_cpu(choice_on(Machine(), bundle)) == without_tensorrt(damage)
     assert refusal(Machine(), bundle, "tensorrt").code == "EVL-ENGINE-DAMAGED"
     assert native(choice_on(Machine(), bundle, is_trusted=True)).name == "tensorrt"
+
+
+def test_an_engine_that_was_built_again_was_not_tried(bundle: Bundle, shelf: Shelf) -> None:
+    put_tried(bundle, shelf)
+    key = found_on(shelf, bundle).receipts["adaptor"].key
+    shutil.rmtree(shelf.folder / key.folder)
+    put(shelf, key, PLAN + b"another")
+    assert "the engine adaptor was never tried as it is (it was built again since" in on_cpu(
+        choice_on(Machine(), bundle)
+    )
+    choice = choice_on(Machine(), bundle, engine="tensorrt")
+    assert native(choice).name == "tensorrt" and "never tried" in choice.why
 
 
 def test_untried_engines_answer_only_where_they_are_asked_for(bundle: Bundle, shelf: Shelf) -> None:
@@ -167,6 +181,32 @@ def test_an_engine_that_stands_in_answers_where_the_first_is_wrong(
     assert sorted(plans) == ["adaptor", "decoder", "vision_low"]
     assert plans["decoder"] == shelf.folder / other.engines[0] / "decoder.plan"
     assert "decoder is answered by the fp16 engine instead" in choice.why
+
+
+def test_precisions_are_those_of_the_engines_that_answer(
+    bundle: Bundle, shelf: Shelf, tmp_path: Path
+) -> None:
+    """Wherever they are told: with answers, by the server, by the bench."""
+    other = dataclasses.replace(put_fallback(shelf, tmp_path / "other"), precision="int8")
+    put_tried(bundle, shelf, {"adaptor": (WRONG,), "decoder": (WRONG, other)})
+    choice = choice_on(Machine(), bundle)
+    assert choice.backend.name == "tensorrt and onnxruntime"
+    told = facts_of(bundle, choice.backend, choice.why).precision
+    assert told == {"vision_low": "fp16", "adaptor": "fp16", "decoder": "int8", "embed": "fp16"}
+
+
+def test_what_is_left_to_onnx_runtime_has_the_precision_of_its_own_dialect(
+    bundle: Bundle, shelf: Shelf
+) -> None:
+    graphs = tuple(
+        dataclasses.replace(entry, precision="fp32") if entry.dialect == "ort" else entry
+        for entry in bundle.manifest.graphs
+    )
+    bundle = Bundle(bundle.folder, dataclasses.replace(bundle.manifest, graphs=graphs))
+    put_tried(bundle, shelf, {"adaptor": (WRONG,)})
+    choice = choice_on(Machine(), bundle)
+    told = precision_of(bundle, choice.backend)
+    assert told == {"vision_low": "fp16", "adaptor": "fp32", "decoder": "fp16", "embed": "fp16"}
 
 
 @pytest.mark.parametrize("harm", [os.unlink, lambda plan: os.truncate(plan, 1)])
@@ -272,7 +312,7 @@ def test_a_decoder_that_onnx_runtime_does_not_run_on_the_gpu_is_run_on_the_cpu(t
     assert "onnxruntime-cuda: the bundle's decoder does not run on onnxruntime-cuda" in why
 
 
-@pytest.mark.parametrize(("wanted", "context"), [(None, CONTEXT), (40, 40)])
+@pytest.mark.parametrize(("wanted", "context"), [(None, CONTEXT), (40, 40), (0, 0)])
 def test_as_much_is_held_as_was_asked_for_or_as_the_engines_hold(
     bundle: Bundle, shelf: Shelf, wanted: int | None, context: int
 ) -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from edge_runtime.backends.shared import SharedBackend
+from edge_runtime.backends.shared import MixedBackend, SharedBackend
 from edge_runtime.spec import Role
 from tests.edge_runtime.fake_backend import FakeBackend
 
@@ -50,6 +50,16 @@ def test_the_decoder_is_of_the_engine_that_it_is_left_to(
 def test_it_is_called_by_both_names_and_tells_the_precisions_of_the_first() -> None:
     _, _, shared = backends({"decoder"})
     assert (shared.name, shared.dialect) == ("tensorrt and onnxruntime", "trt")
+
+
+def test_an_engine_of_mixed_precision_is_the_engine_itself_but_for_what_is_told() -> None:
+    engine = FakeBackend([1], "tensorrt", "trt")
+    mixed = MixedBackend(engine, {"adaptor": "fp16"})
+    assert (mixed.name, mixed.dialect, mixed.precision) == ("tensorrt", "trt", {"adaptor": "fp16"})
+    mixed.graph("adaptor").run(FEEDS)
+    assert engine.ran == ["adaptor"] and mixed.decoder(1, 32) is engine.decoders[0]
+    mixed.close()
+    assert engine.is_closed
 
 
 def test_both_are_closed() -> None:

@@ -61,6 +61,8 @@ async def conducted(parts: AppParts, inquiry: Inquiry) -> AsyncIterator[AsyncIte
     for asked in inquiry.asks:
         check_length(asked.prompt, facts)
     tokens = inquiry.tokens(facts.image_tokens if facts else 0)
+    if facts:
+        parts.admission.slots_are(facts.slots)
     with parts.admission.admitted(len(inquiry.asks), tokens):
         pictures = await parts.images.files(inquiry.urls)
         desk = Desk(parts.engine, parts.meter, parts.admission)

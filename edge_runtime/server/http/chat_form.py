@@ -42,13 +42,13 @@ AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 
 class SystemMessage(Form):
     role: Literal["system", "developer"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)]
+    content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]
     name: str | None = None
 
 
 class UserMessage(Form):
     role: Literal["user"]
-    content: str | Annotated[list[UserPart], Field(min_length=1)] = Field(
+    content: str | Annotated[list[UserPart], Field(min_length=1, fail_fast=True)] = Field(
         description="The images of a message are seen before its text; several texts are joined by line breaks."
     )
     name: str | None = None
@@ -56,7 +56,7 @@ class UserMessage(Form):
 
 class AssistantMessage(Form):
     role: Literal["assistant"]
-    content: str | Annotated[list[AssistantPart], Field(min_length=1)] | None = None
+    content: str | Annotated[list[AssistantPart], Field(min_length=1, fail_fast=True)] | None = None
     refusal: str | None = None
     name: str | None = None
     tool_calls: Never | None = Field(None, description="Not supported: empty or nothing.")
@@ -70,6 +70,7 @@ Messages = Annotated[
     Field(
         min_length=1,
         max_length=MOST_MESSAGES,
+        fail_fast=True,
         description="A system or developer message may be the first; the last is the user's. Messages of one role"
         " that follow each other are joined by line breaks.",
     ),

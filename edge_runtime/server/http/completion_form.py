@@ -13,9 +13,9 @@ MOST_COMPLETION_LOGPROBS = 5
 LARGEST_ID = (1 << 32) - 1
 
 TokenId = Annotated[int, Field(ge=0, le=LARGEST_ID), WHOLE]
-Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS)]
-Texts = Annotated[list[str], Field(min_length=1, max_length=MOST_ANSWERS)]
-IdLists = Annotated[list[Ids], Field(min_length=1, max_length=MOST_ANSWERS)]
+Ids = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS, fail_fast=True)]
+Texts = Annotated[list[str], Field(min_length=1, max_length=MOST_ANSWERS, fail_fast=True)]
+IdLists = Annotated[list[Ids], Field(min_length=1, max_length=MOST_ANSWERS, fail_fast=True)]
 
 
 class CompletionForm(AnswerFields):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_runtime.server.admission import Admission
 from edge_runtime.server.engine import Engine
+from edge_runtime.server.http.errands import Errands
 from edge_runtime.server.http.metrics import Compat
 from edge_runtime.server.kiosk import Kiosk
 from edge_runtime.server.meter import Meter
@@ -35,6 +36,7 @@ class AppParts:
     images: Images
     admission: Admission
     drain: Drain
+    errands: Errands = field(default_factory=Errands)
     clock: Callable[[], float] = time.time
     keep_alive_s: float = KEEP_ALIVE_S
     metrics_compat: Compat = "none"

@@ -29,7 +29,7 @@ class OutputText(Form):
 class SystemInput(Form):
     type: Literal["message"] | None = None
     role: Literal["system", "developer"]
-    content: str | Annotated[list[InputText], Field(min_length=1)]
+    content: str | Annotated[list[InputText], Field(min_length=1, fail_fast=True)]
 
 
 class UserInput(Form):
@@ -37,14 +37,17 @@ class UserInput(Form):
     role: Literal["user"]
     content: (
         str
-        | Annotated[list[Annotated[InputText | InputImage, Field(discriminator="type")]], Field(min_length=1)]
+        | Annotated[
+            list[Annotated[InputText | InputImage, Field(discriminator="type")]],
+            Field(min_length=1, fail_fast=True),
+        ]
     )
 
 
 class AssistantInput(Form):
     type: Literal["message"] | None = None
     role: Literal["assistant"]
-    content: str | Annotated[list[OutputText], Field(min_length=1)]
+    content: str | Annotated[list[OutputText], Field(min_length=1, fail_fast=True)]
 
 
 Input = Annotated[SystemInput | UserInput | AssistantInput, Field(discriminator="role")]
@@ -71,7 +74,7 @@ class TextFields(Form):
 
 class ResponseForm(Form):
     model: str = Field(min_length=1, max_length=256)
-    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_MESSAGES - 1)]
+    input: str | Annotated[list[Input], Field(min_length=1, max_length=MOST_MESSAGES - 1, fail_fast=True)]
     instructions: str | None = Field(None, description="The system text.")
     max_output_tokens: TokenCount | None = None
     temperature: float | None = Field(None, ge=0, le=HOTTEST)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, RootModel
 from starlette.responses import JSONResponse, Response
+from starlette.types import Send
 
 from edge_runtime.server.asked import Prompt
+from edge_runtime.server.http.asking import text_tokens
 from edge_runtime.server.http.body import document_of
 from edge_runtime.server.http.chat_form import Messages
 from edge_runtime.server.http.checked import checked
@@ -19,6 +22,7 @@ from edge_runtime.server.http.fields import MOST_TOKENS, Form, No, Yes
 from edge_runtime.server.http.gate import checked_gate
 from edge_runtime.server.http.length import check_length
 from edge_runtime.server.http.parts import AppParts
+from edge_runtime.server.http.presence import Attended
 
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -53,7 +57,7 @@ class Tokenized(BaseModel):
 
 class DetokenizeForm(Form):
     model: ModelName | None = None
-    tokens: Annotated[list[TokenId], Field(max_length=MOST_TOKENS)]
+    tokens: Annotated[list[TokenId], Field(max_length=MOST_TOKENS, fail_fast=True)]
 
 
 class Detokenized(BaseModel):
@@ -71,10 +75,13 @@ def tokens_router(parts: AppParts) -> APIRouter:
         form = checked(TokenizeForm, document).root
         prompt = prompt_of(form)
         check_length(prompt, facts)
-        ids = list(await parts.engine.ids_of(prompt))
         parts.meter.ignored_fields(form.ignored_fields)
-        told = Tokenized(count=len(ids), max_model_len=facts.max_context, tokens=ids)
-        return JSONResponse(told.model_dump())
+
+        async def tokenized() -> Tokenized:
+            ids = list(await parts.engine.ids_of(prompt))
+            return Tokenized(count=len(ids), max_model_len=facts.max_context, tokens=ids)
+
+        return answered(parts, request, text_tokens(prompt), tokenized)
 
     @router.post("/detokenize", **described(DetokenizeForm, Detokenized))
     async def detokenize(request: Request) -> Response:
@@ -83,10 +90,25 @@ def tokens_router(parts: AppParts) -> APIRouter:
         checked_gate(parts.engine, document)
         form = checked(DetokenizeForm, document)
         parts.meter.ignored_fields(form.ignored_fields)
-        text = await parts.engine.text_of(form.tokens)
-        return JSONResponse(Detokenized(prompt=text).model_dump())
+
+        async def detokenized() -> Detokenized:
+            return Detokenized(prompt=await parts.engine.text_of(form.tokens))
+
+        return answered(parts, request, len(form.tokens), detokenized)
 
     return router
+
+
+def answered(
+    parts: AppParts, request: Request, tokens: int, work: Callable[[], Coroutine[Any, Any, BaseModel]]
+) -> Response:
+    """For whoever is still there."""
+
+    async def answer(send: Send) -> None:
+        told = await parts.errands.run(tokens, work)
+        await JSONResponse(told.model_dump())(request.scope, request.receive, send)
+
+    return Attended(answer)
 
 
 def prompt_of(form: TextToTokenize | ChatToTokenize) -> Prompt:

@@ -28,7 +28,7 @@ export class TurnView {
   later() {
     if (this.#drawn) return;
     this.#drawn = true;
-    requestAnimationFrame(() => this.show());
+    requestAnimationFrame(() => this.#drawn && this.show());
   }
 
   show() {

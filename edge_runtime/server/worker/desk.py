@@ -74,6 +74,7 @@ class Desk:
         self._budget = budget or PixelBudget(PIXELS)
         self._canvases = Canvases()
         self._held: dict[int, Held] = {}
+        self._ended = 0
         self._lock = Lock()
         # Whoever shows nothing does not wait behind pictures that wait for room.
         self._readers = ThreadPoolExecutor(HELPERS, thread_name_prefix="words")
@@ -84,6 +85,12 @@ class Desk:
         """Questions the loop does not know of yet."""
         with self._lock:
             return sum(held.ticket is None for held in self._held.values())
+
+    @property
+    def ended(self) -> int:
+        """Pieces of work, refused questions and small work among them; it grows as long as something is done here."""
+        with self._lock:
+            return self._ended
 
     def ask(self, number: int, asked: Asked) -> None:
         held = Held(number)
@@ -108,7 +115,7 @@ class Desk:
     def run(self, number: int, work: Callable[[], Message]) -> None:
         """Small work of another kind, answered with a message."""
         done = self._readers.submit(lambda: self._send(work()))
-        done.add_done_callback(lambda each: self._tell(number, each.exception()))
+        done.add_done_callback(lambda each: self._look_small(number, each))
 
     def _take_in(self, held: Held, asked: Asked) -> None:
         if held.is_given_up():
@@ -147,10 +154,20 @@ class Desk:
     def _look(self, held: Held, taken: Future[None]) -> None:
         """At how the taking in ended."""
         fault = taken.exception()
-        if fault is None or isinstance(fault, GivenUp):
+        if isinstance(fault, GivenUp):
             return
-        self._let_go(held)
-        self._tell(held.number, fault)
+        self._count_end()
+        if fault is not None:
+            self._let_go(held)
+            self._tell(held.number, fault)
+
+    def _look_small(self, number: int, done: Future[None]) -> None:
+        self._count_end()
+        self._tell(number, done.exception())
+
+    def _count_end(self) -> None:
+        with self._lock:
+            self._ended += 1
 
     def _tell(self, number: int, fault: BaseException | None) -> None:
         if isinstance(fault, EdgeVLError):

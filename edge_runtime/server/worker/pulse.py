@@ -56,17 +56,18 @@ class Vitals:
         self._loop = loop
         self._desk = desk
         self._clock = clock
-        self._progressed = loop.progressed
+        self._progressed, self._ended = loop.progressed, desk.ended
         self._moved_at = clock()
 
     def state(self) -> EngineState:
         loop, now = self._loop, self._clock()
-        waiting = loop.waiting + self._desk.coming
-        is_idle = loop.running + waiting == 0
-        if is_idle or loop.progressed != self._progressed:
-            self._progressed, self._moved_at = loop.progressed, now
+        running, queued = loop.running, loop.waiting
+        waiting = queued + self._desk.coming
+        is_idle = running + waiting == 0
+        if is_idle or self._has_moved(is_loop_idle=running + queued == 0):
+            self._moved_at = now
         return EngineState(
-            running=loop.running,
+            running=running,
             waiting=waiting,
             cache_share=round(loop.cache_share, 4),
             said=loop.said,
@@ -78,3 +79,11 @@ class Vitals:
             drafted=loop.drafted,
             accepted=loop.accepted,
         )
+
+    def _has_moved(self, is_loop_idle: bool) -> bool:
+        """Since the last look. What the desk does, refusing questions among it, counts only while the loop has nothing to
+        do: else it would hide a loop that hangs."""
+        progressed, ended = self._loop.progressed, self._desk.ended
+        has_moved = progressed != self._progressed or (is_loop_idle and ended != self._ended)
+        self._progressed, self._ended = progressed, ended
+        return has_moved

@@ -22,7 +22,7 @@ from tests.demo.train.small import SPEC, small_recipe, trainer_in
 
 ROOT = Path(__file__).parents[3]
 CHECKPOINT = "hybrid-short-checkpoint"
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 class StoppedError(Exception):

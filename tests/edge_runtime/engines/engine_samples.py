@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_runtime.bundle import Bundle, file_entries
 from edge_runtime.dialects import Dialect, Precision
-from edge_runtime.engines.key import EngineKey, digest_of_graph
+from edge_runtime.engines.key import FLAGS, EngineKey, digest_of_graph
 from edge_runtime.engines.place import Place
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.manifest import GraphEntry, Port
@@ -47,7 +47,7 @@ def key_for(bundle: Bundle, name: str, context: int = 0, longest: int = 0, place
     (role,) = (role for role in ROLES if name.partition(".")[0] == role)
     dialect: Dialect = "trt" if place.engine == "tensorrt-rtx" else "trt10"
     digest = digest_of_graph(bundle, bundle.graph(role, dialect))
-    return EngineKey(name, role, dialect, digest, "x (1, 8)", context, longest, "strongly typed", place)
+    return EngineKey(name, role, dialect, digest, "x (1, 8)", context, longest, FLAGS, place)
 
 
 def put_towers(bundle: Bundle, shelf: Shelf, place: Place = PLACE) -> None:

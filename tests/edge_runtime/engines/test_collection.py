@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.engines.collection import Collection, Search, plans_of_role
-from edge_runtime.engines.key import EngineKey
+from edge_runtime.engines.collection import Collection, Search, check_whole, plans_of_role
+from edge_runtime.engines.key import FLAGS, EngineKey
 from edge_runtime.engines.place import Gpu, Place
-from edge_runtime.engines.receipt import RECEIPT_NAME
+from edge_runtime.engines.receipt import RECEIPT_NAME, Receipt
+from edge_runtime.engines.sealed import SEAL, sealed
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.progress import silent
+from edge_runtime.record import bytes_from_json
 from tests.edge_runtime.engines.engine_samples import (
     CONTEXT,
     bundle_with,
@@ -29,6 +33,8 @@ from tests.edge_runtime.engines.test_key import ORIN, PLACE
 from tests.edge_runtime.engines.test_shelf import PLAN, put
 
 THOR = dataclasses.replace(PLACE, gpu=Gpu("Thor", "sm110", "13.0"))
+NANO = dataclasses.replace(PLACE, gpu=Gpu("Orin", "sm87", "12.6", 8, 8))
+AGX = dataclasses.replace(PLACE, gpu=Gpu("Orin", "sm87", "12.6", 16, 64))
 RTX = Place("tensorrt-rtx", "1.7.1", ORIN)
 ANYWHERE = dataclasses.replace(RTX, gpu=None)
 NAMES = ["adaptor", "decoder.decode", "decoder.prefill", "vision_low"]
@@ -128,6 +134,31 @@ def test_engines_for_another_place_are_told_with_both_places(
     assert absence(bundle, shelf)[1] == f"{words}; here is TensorRT 10.3.0, Orin (sm87, CUDA 12.6)"
 
 
+def test_engines_that_a_larger_board_built_are_not_for_this_one(bundle: Bundle, shelf: Shelf) -> None:
+    put_all(bundle, shelf, AGX)
+    assert absence(bundle, shelf, place=NANO)[1] == (
+        "one was built by TensorRT 10.3.0 for Orin (sm87, 16 multiprocessors, 64 GiB shared, CUDA 12.6); "
+        "here is TensorRT 10.3.0, Orin (sm87, 8 multiprocessors, 8 GiB shared, CUDA 12.6)"
+    )
+    assert {key.place for key in keys(found(bundle, shelf, place=AGX))} == {AGX}
+
+
+def test_engines_from_before_boards_were_told_apart_can_be_read_and_are_for_another_gpu(
+    bundle: Bundle, shelf: Shelf
+) -> None:
+    put_all(bundle, shelf)
+    for path in shelf.folder.glob(f"*/{RECEIPT_NAME}"):
+        told = json.loads(path.read_bytes())
+        gpu = told["key"]["place"]["gpu"]
+        del told[SEAL], gpu["multiprocessors"], gpu["shared_gib"]
+        path.write_bytes(bytes_from_json(sealed(told)))
+    assert sorted(found(bundle, shelf).plans) == NAMES
+    assert absence(bundle, shelf, place=NANO)[1] == (
+        "one was built by TensorRT 10.3.0 for Orin (sm87, CUDA 12.6); "
+        "here is TensorRT 10.3.0, Orin (sm87, 8 multiprocessors, 8 GiB shared, CUDA 12.6)"
+    )
+
+
 def test_engines_for_any_gpu_run_on_this_one(bundle: Bundle, shelf: Shelf) -> None:
     put_all(bundle, shelf, ANYWHERE)
     assert {key.place for key in keys(found(bundle, shelf, place=RTX))} == {ANYWHERE}
@@ -212,6 +243,51 @@ def test_caches_that_are_too_short_are_told(bundle: Bundle, shelf: Shelf) -> Non
         "there is no engine for decoder",
         "those that there are hold 32, 64 tokens, 65 are asked for",
     )
+
+
+def put_old(bundle: Bundle, shelf: Shelf, names: Iterable[str] = NAMES) -> list[Receipt]:
+    """Engines that were built in a way of before."""
+    for name in names:
+        context, longest = (CONTEXT, 48) if "decoder" in name else (0, 0)
+        put(shelf, dataclasses.replace(key_for(bundle, name, context, longest), flags="weakly typed"))
+    return [each for each in shelf.receipts() if each.key.flags != FLAGS]
+
+
+def test_engines_that_were_built_in_another_way_are_none_and_it_is_said(bundle: Bundle, shelf: Shelf) -> None:
+    put_old(bundle, shelf)
+    what, why = absence(bundle, shelf)
+    assert what == "there is no engine for vision_low"
+    assert why == f"one was built with 'weakly typed', this edge-vl builds with '{FLAGS}'"
+
+
+@pytest.mark.parametrize("max_context", [None, CONTEXT])
+def test_a_decoder_that_was_built_in_another_way_is_none(
+    bundle: Bundle, shelf: Shelf, max_context: int | None
+) -> None:
+    put_towers(bundle, shelf)
+    put_old(bundle, shelf, ["decoder.prefill", "decoder.decode"])
+    what, why = absence(bundle, shelf, max_context=max_context)
+    assert what == "there is no engine for decoder"
+    assert why.startswith("one was built with 'weakly typed', ")
+    put(shelf, key_for(bundle, "decoder.prefill", CONTEXT, 32))
+    assert absence(bundle, shelf)[1] == "there is only decoder.prefill, a part of one"
+
+
+def test_beside_those_of_before_the_present_ones_are_taken(bundle: Bundle, shelf: Shelf) -> None:
+    put_all(bundle, shelf)
+    put_old(bundle, shelf)
+    assert {key.flags for key in keys(found(bundle, shelf))} == {FLAGS}
+
+
+def test_an_engine_of_before_is_refused_by_whoever_names_it(bundle: Bundle, shelf: Shelf) -> None:
+    (receipt,) = put_old(bundle, shelf, ["adaptor"])
+    with pytest.raises(EdgeVLError) as caught:
+        check_whole(shelf, receipt, silent, is_trusted=True)
+    assert (caught.value.code, caught.value.what) == (
+        "EVL-ENGINE-ABSENT",
+        "the engine adaptor cannot be used",
+    )
+    assert caught.value.why.startswith("it was built with 'weakly typed', ")
 
 
 def test_an_engine_that_is_not_whole_is_a_fault_of_the_machine(bundle: Bundle, shelf: Shelf) -> None:

@@ -21,10 +21,12 @@ CALLS = (
     "cuDeviceGet",
     "cuDeviceGetName",
     "cuDeviceGetAttribute",
+    "cuDeviceTotalMem_v2",
     "cuDriverGetVersion",
 )
-ORIN = Gpu("Orin", "sm87", "12.6")
-TOLD = '{"name": "Orin", "architecture": "sm87", "driver": "12.6"}'
+MIB = 1 << 20
+ORIN = Gpu("Orin", "sm87", "12.6", 8, 8)
+TOLD = '{"name": "Orin", "architecture": "sm87", "driver": "12.6", "multiprocessors": 8, "shared_gib": 8}'
 # What asks, with another driver: it prints, as drivers do.
 NOISY = """
 import os
@@ -42,13 +44,22 @@ gpu.main()
 
 
 class Driver:
-    """A CUDA driver with some devices; one of its calls may fail."""
+    """A CUDA driver with some devices; one of its calls may fail. Its memory is a board's, unless `is_own`."""
 
     def __init__(
-        self, devices: int = 1, failing: str = "", name: bytes = b"Orin", sm: str = "8.7", cuda: int = 12060
+        self,
+        devices: int = 1,
+        failing: str = "",
+        name: bytes = b"Orin",
+        sm: str = "8.7",
+        cuda: int = 12060,
+        count: int = 8,
+        mib: int = 7620,
+        is_own: bool = False,
     ) -> None:
-        self.devices, self.failing, self.name, self.cuda = devices, failing, name, cuda
-        self.capability = dict(zip((75, 76), map(int, sm.split(".")), strict=True))
+        self.devices, self.failing, self.name, self.cuda, self.mib = devices, failing, name, cuda, mib
+        major, minor = map(int, sm.split("."))
+        self.attributes = {16: count, 18: int(not is_own), 75: major, 76: minor}
         self.is_started = False
         self.calls: list[str] = []
 
@@ -79,8 +90,13 @@ class Driver:
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: ctypes.c_int) -> int:  # noqa: N802
         assert device.value == 40
-        put(value, self.capability[attribute])
+        put(value, self.attributes[attribute])
         return self.answer("cuDeviceGetAttribute")
+
+    def cuDeviceTotalMem_v2(self, nbytes: Any, device: ctypes.c_int) -> int:  # noqa: N802
+        assert device.value == 40
+        ctypes.cast(nbytes, ctypes.POINTER(ctypes.c_size_t))[0] = self.mib * MIB
+        return self.answer("cuDeviceTotalMem_v2")
 
     def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
         put(version, self.cuda)
@@ -122,15 +138,32 @@ def refusal(command: Sequence[str], limit_s: float = 60) -> MachineFault:
     [
         (Driver(), ORIN),
         (Driver(devices=2), ORIN),
-        (Driver(name=b"NVIDIA Thor", sm="11.0", cuda=13000), Gpu("NVIDIA Thor", "sm110", "13.0")),
-        (Driver(sm="12.1", cuda=12080), Gpu("Orin", "sm121", "12.8")),
-        (Driver(sm="9.0", cuda=12100), Gpu("Orin", "sm90", "12.10")),
-        (Driver(name=b"\xff"), Gpu("\ufffd", "sm87", "12.6")),
-        (Driver(name=b"x" * 300), Gpu("x" * 255, "sm87", "12.6")),
+        (Driver(name=b"NVIDIA Thor", sm="11.0", cuda=13000), Gpu("NVIDIA Thor", "sm110", "13.0", 8, 8)),
+        (Driver(sm="12.1", cuda=12080), Gpu("Orin", "sm121", "12.8", 8, 8)),
+        (Driver(sm="9.0", cuda=12100), Gpu("Orin", "sm90", "12.10", 8, 8)),
+        (Driver(name=b"\xff"), Gpu("\ufffd", "sm87", "12.6", 8, 8)),
+        (Driver(name=b"x" * 300), Gpu("x" * 255, "sm87", "12.6", 8, 8)),
+        (Driver(name=b"RTX 4090", sm="8.9", count=128, is_own=True), Gpu("RTX 4090", "sm89", "12.6", 128)),
     ],
 )
 def test_a_gpu_is_as_its_driver_tells(driver: Driver, gpu: Gpu) -> None:
     assert told(driver) == gpu
+
+
+def test_boards_of_one_family_are_not_one_gpu() -> None:
+    boards = {"Nano 4": (4, 3430), "Nano 8": (8, 7620), "NX 16": (8, 15523), "AGX 32": (14, 30697)}
+    boards |= {"AGX 64": (16, 62841), "AGX 64 in a mode that switches half off": (8, 62841)}
+    assert len({told(Driver(count=count, mib=mib)) for count, mib in boards.values()}) == len(boards)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "left"),
+    [(8, (6451, 7373, 7471, 7620)), (16, (15200, 15523)), (32, (30400, 30697, 30720, 30721))],
+)
+def test_whatever_the_system_keeps_of_a_boards_memory_it_is_the_same_board(
+    fitted: int, left: tuple[int, ...]
+) -> None:
+    assert {told(Driver(mib=mib)) for mib in left} == {Gpu("Orin", "sm87", "12.6", 8, fitted)}
 
 
 def test_without_a_device_there_is_no_gpu() -> None:

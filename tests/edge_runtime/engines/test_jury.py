@@ -110,6 +110,15 @@ def test_candidates_are_the_folders_of_the_engines_that_were_asked(
     ]
 
 
+def test_candidates_tell_which_plans_were_asked_even_where_they_crash(
+    tried: Callable[..., Trial], tmp_path: Path
+) -> None:
+    trial = tried(Witness({("first", "decoder"): CRASH}))
+    receipts = list(Shelf(tmp_path / "first-engines").receipts())
+    assert trial.plans == {(each.key.folder, each.plan_sha256) for each in receipts}
+    assert len(only_candidate(trial, "decoder").plans) == 2
+
+
 def test_a_wrong_engine_is_of_no_use_however_fast(tried: Callable[..., Trial]) -> None:
     trial = tried(Witness({("first", "adaptor"): WRONG}))
     candidate = only_candidate(trial, "adaptor")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.engines.key import EngineKey, digest_of_graph
+from edge_runtime.engines.key import FLAGS, EngineKey, digest_of_graph
 from edge_runtime.engines.place import Gpu, Place
 from edge_runtime.manifest import Manifest
 from edge_runtime.record import json_from_record, record_from_json
@@ -47,6 +47,14 @@ DIFFERENCES: list[tuple[Change, str]] = [
     (
         {"place": Place("tensorrt", "10.3.0", Gpu("Orin", "sm87", "13.0"))},
         "it was built for Orin (sm87, CUDA 13.0), here is Orin (sm87, CUDA 12.6)",
+    ),
+    (
+        {"place": Place("tensorrt", "10.3.0", Gpu("Orin", "sm87", "12.6", 16))},
+        "it was built for Orin (sm87, 16 multiprocessors, CUDA 12.6), here is Orin (sm87, CUDA 12.6)",
+    ),
+    (
+        {"place": Place("tensorrt", "10.3.0", Gpu("Orin", "sm87", "12.6", shared_gib=8))},
+        "it was built for Orin (sm87, 8 GiB shared, CUDA 12.6), here is Orin (sm87, CUDA 12.6)",
     ),
     (
         {"place": Place("tensorrt", "10.3.0", None)},
@@ -121,6 +129,24 @@ def test_the_same_key_is_the_same_folder_and_no_stranger() -> None:
 def test_a_digest_stays_what_it_was() -> None:
     # With another one, every engine that was ever built would have to be built again.
     assert KEY.folder == "decoder.decode-2743d14db20f71ef"
+    place = dataclasses.replace(PLACE, gpu=Gpu("Orin", "sm87", "12.6", 8, 8))
+    assert dataclasses.replace(KEY, place=place).folder == "decoder.decode-f9e44cee4518fcfc"
+
+
+@pytest.mark.parametrize(
+    "board", [Gpu("Orin", "sm87", "12.6", 16, 64), Gpu("Orin", "sm87", "12.6", 8, 16), ORIN]
+)
+def test_an_engine_of_another_board_of_the_family_is_not_taken(board: Gpu) -> None:
+    # The last of them is from before boards were told apart.
+    here = dataclasses.replace(PLACE, gpu=Gpu("Orin", "sm87", "12.6", 8, 8))
+    assert here.takes(here)
+    assert not here.takes(dataclasses.replace(PLACE, gpu=board))
+
+
+def test_an_engine_that_is_built_as_they_are_now_is_not_old() -> None:
+    assert dataclasses.replace(KEY, flags=FLAGS).oldness == ""
+    assert KEY.oldness == f"was built with 'strongly typed', this edge-vl builds with '{FLAGS}'"
+    assert dataclasses.replace(KEY, flags="").oldness.startswith("was built with 'no flags'")
 
 
 @pytest.mark.parametrize("first", range(len(DIFFERENCES) - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engines.place import Gpu, Place
+from edge_runtime.engines.sealed import SEAL, sealed
 from edge_runtime.engines.trial import (
     Candidate,
     RoleTrial,
@@ -20,6 +22,7 @@ from edge_runtime.engines.trial import (
     write_trial,
 )
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.record import bytes_from_json
 from tests.edge_runtime.engines.engine_samples import bundle_with
 from tests.edge_runtime.engines.test_key import PLACE
 
@@ -97,6 +100,23 @@ def test_a_trial_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [SUBJECT.file_name]
 
 
+def test_a_trial_tells_which_plans_it_was_about_and_one_of_before_does_not() -> None:
+    whole = dataclasses.replace(INT8, engines=("a-0", "a-1"), plan_sha256s=("cc" * 32, "dd" * 32))
+    assert trial_of(role_trial(whole, HALF), role_trial(CRASHED)).plans == {
+        ("a-0", "cc" * 32),
+        ("a-1", "dd" * 32),
+    }
+
+
+def test_a_trial_of_before_can_still_be_read(tmp_path: Path) -> None:
+    write_trial(tmp_path, trial_of(role_trial(INT8)))
+    path = tmp_path / SUBJECT.file_name
+    told = json.loads(path.read_bytes())
+    del told[SEAL], told["roles"][0]["candidates"][0]["plan_sha256s"]
+    path.write_bytes(bytes_from_json(sealed(told)))
+    assert trial_in(SUBJECT, [tmp_path]) == trial_of(role_trial(INT8))
+
+
 def test_a_later_trial_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for candidate in (INT8, SLOW):
         write_trial(tmp_path, trial_of(role_trial(candidate)))
@@ -120,6 +140,7 @@ def test_a_trial_is_found_on_whichever_shelf_and_the_first_counts(tmp_path: Path
         {"context": 128},
         {"place": Place("tensorrt", "10.7.0", PLACE.gpu)},
         {"place": dataclasses.replace(PLACE, gpu=Gpu("Thor", "sm110", "13.0"))},
+        {"place": dataclasses.replace(PLACE, gpu=Gpu("Orin", "sm87", "12.6", 8, 8))},
     ],
 )
 def test_a_trial_of_something_else_is_none_of_this(tmp_path: Path, change: dict[str, object]) -> None:

@@ -30,6 +30,7 @@ from edge_runtime.engines.selection import place_of
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.engines.trial import Trial, subject_of, write_trial
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.loading import load
 from edge_runtime.request import Request
 from edge_runtime.spec import Role
 from export.engines.serving import Serving
@@ -55,12 +56,14 @@ def bundle(subjects: Path) -> Bundle:
 
 @dataclass
 class Bench:
-    """A board, a shelf on it, and how long each side is said to take."""
+    """A board, a shelf on it, and how long each side is said to take; `fallback` is the same of the bundle whose engines
+    stand in."""
 
     bundle: Bundle
     shelf: Shelf
     board: Board
     engine_ms: Mapping[Role, float]
+    fallback: Bench | None = None
 
     def orders(self) -> list[Order]:
         return orders_of(self.bundle, "trt", place_of(self.board.library, GPU), Serving(CONTEXT))
@@ -93,6 +96,8 @@ class Bench:
 
     def asked(self, question: Question) -> Answers:
         """As a child process would answer, but here: it has no board either."""
+        if self.fallback is not None and question.bundle == str(self.fallback.bundle.folder):
+            return self.fallback.asked(question)
         found = examination_of(self.bundle, question.role, question.context)(self.backend(question))
         ms = 10.0 if question.engine is None else self.engine_ms.get(question.role, 1.0)
         return replace(found, ms=ms)
@@ -106,13 +111,19 @@ class Bench:
     def tried(self) -> Trial:
         found = self.found()
         subject = subject_of(self.bundle, "trt", found.context, found.place)
-        trial = Jury(subject, (Side(self.bundle, found),), self.asked).trial("2026-11-22")
+        sides = [Side(self.bundle, found)]
+        if self.fallback is not None:
+            sides.append(Side(self.fallback.bundle, self.fallback.found(), is_fallback=True))
+        trial = Jury(subject, tuple(sides), self.asked).trial("2026-11-22")
         write_trial(self.shelf.folder, trial)
         return trial
 
+    @property
+    def ground(self) -> Ground:
+        return Ground(gpu=lambda: GPU, library=self.library, device=self.board.device)
+
     def choice(self, engine: str = "auto") -> Choice:
-        ground = Ground(gpu=lambda: GPU, library=self.library, device=self.board.device)
-        return chosen(self.bundle, Wish(engine, engines=self.shelf.folder), ground)
+        return chosen(self.bundle, Wish(engine, engines=self.shelf.folder), self.ground)
 
     def answer(self, choice: Choice) -> Answer:
         with Assistant(self.bundle, choice.backend, choice.max_context, engine_reason=choice.why) as found:
@@ -181,6 +192,37 @@ def test_an_engine_that_says_something_else_leaves_its_role_to_onnx_runtime(
     assert "dB like the reference" in adaptor.candidates[0].fault
     found = bench.answer(bench.choice())
     assert found.engine == "tensorrt and onnxruntime" and found.token_ids == wanted.token_ids
+
+
+@pytest.mark.parametrize("slow", [None, "vision_high"])
+def test_the_precision_that_is_told_is_of_the_engine_that_answers(
+    bench: Bench, subjects: Path, tmp_path: Path, slow: Role | None
+) -> None:
+    """A bundle in half precision, whose adaptor is wrong: that of the bundle in floats stands in."""
+    half = Bundle.open(bundle_below(subjects, "windowed", "fp16", dialect="trt"), is_trusted=True)
+    first = replace(bench, bundle=half, fallback=bench, engine_ms={} if slow is None else {slow: 99.0})
+    bench.engine_ms = first.engine_ms
+    first.build()
+    own = first.answer(first.choice("tensorrt"))
+    first.build_over("adaptor", negated(half, "adaptor", tmp_path / "wrong.onnx"))
+    first.tried()
+    found = first.answer(first.choice())
+    assert "adaptor is answered by the fp32 engine instead" in found.engine_reason
+    assert found.engine == ("tensorrt" if slow is None else "tensorrt and onnxruntime")
+    assert own.precision == dict.fromkeys(own.precision, "fp16")
+    assert found.precision == own.precision | {"adaptor": "fp32"}
+
+
+def test_a_context_of_nothing_is_refused_as_without_engines(bench: Bench) -> None:
+    bench.tried()
+    shelf, held = bench.shelf.folder, bench.board.driver.leaks()  # what the trial's own engines hold
+    for engine in ("tensorrt", "auto"):
+        with pytest.raises(EdgeVLError) as caught:
+            load(bench.bundle.folder, engine, 0, is_trusted=True, engines=shelf, ground=bench.ground)
+        error = caught.value
+        assert (error.code, error.exit_status) == ("EVL-CONTEXT-LIMIT", 2)
+        assert error.what == "a context of 0 tokens is not possible with this bundle"
+    assert bench.board.driver.leaks() == held
 
 
 def test_engines_that_were_never_tried_are_not_taken_unasked(bench: Bench) -> None:

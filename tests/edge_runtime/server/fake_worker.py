@@ -2,8 +2,8 @@
 
 answers: one piece and the end. hangs: works, and says nothing of the question. silent: says nothing at all once it is ready.
 garbles: answers with half a piece. unended: ends its answers with half an end. other: is of another version.
-odd: tells its age in words. dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready. slow: says nothing for
-a while before it is ready.
+odd: tells its age in words. dies: ends when it is asked. unopened: the bundle does not open. crashes: ends before it is ready, but not as
+the safe engine. lost: that too. slow: says nothing for a while before it is ready.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(habit: str) -> int:
     if habit == "unopened":
         send(link, Message("failed", body_of_error(UNREADABLE)))
         return 2
-    if habit == "crashes" and orders.engine == "auto":
+    if habit == "lost" or (habit == "crashes" and orders.engine == "auto"):
         return 70
     if habit == "slow":
         time.sleep(1.0)

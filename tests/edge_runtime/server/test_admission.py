@@ -51,6 +51,28 @@ def test_several_answers_to_one_request_take_as_many_places() -> None:
         pass
 
 
+def test_an_engine_with_fewer_slots_than_were_asked_for_holds_fewer() -> None:
+    admission = Admission(slots=4, waiting=2, tokens=100, slot_tokens=50)
+    admission.served(4.0)
+    admission.slots_are(1)
+    with admission.admitted(3, 150):
+        with pytest.raises(Refusal, match="3 are being answered or wait"), admission.admitted(1, 0):
+            pass
+        assert admission.wait_s == 4.0 * 3
+    with admission.admitted(1, 150), pytest.raises(Refusal, match="about 150"), admission.admitted(1, 1):
+        pass
+    admission.slots_are(4)  # another engine took its place
+    with admission.admitted(3, 150), admission.admitted(3, 150):
+        assert admission.wait_s == 4.0 * 6 / 4
+
+
+def test_an_engine_with_more_slots_is_given_no_more_than_was_asked_for() -> None:
+    admission = Admission(slots=1, waiting=1, tokens=100)
+    admission.slots_are(4)
+    with admission.admitted(2, 2), pytest.raises(Refusal), admission.admitted(1, 1):
+        pass
+
+
 def test_when_to_come_again_follows_from_what_answers_took() -> None:
     admission = Admission(slots=2, waiting=0, tokens=1000)
     admission.served(4.0)

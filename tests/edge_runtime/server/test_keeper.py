@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,10 +194,20 @@ def test_a_bundle_that_does_not_open_is_told_in_its_own_words() -> None:
 def test_an_engine_that_crashes_at_every_start_gives_way_to_the_safe_one() -> None:
     async def test() -> None:
         async with kept("crashes") as keeper:
-            await until(lambda: keeper.health.condition == "ready")
+            await keeper.opened()
             assert keeper.facts is not None
             assert keeper.facts.engine == "onnxruntime"
             assert "given up" in keeper.health.degraded[0]
+
+    tried(test)
+
+
+def test_where_the_safe_engine_crashes_as_well_its_own_tries_are_counted() -> None:
+    async def test() -> None:
+        async with kept("lost") as keeper:
+            with pytest.raises(EdgeVLError, match="EVL-ENGINE-LOST"):
+                await asyncio.wait_for(keeper.opened(), 60)
+            assert keeper.health.restarts == 2 * QUICK.crashes
 
     tried(test)
 
@@ -254,6 +265,28 @@ def test_closing_tells_those_who_wait_and_leaves_no_process() -> None:
                 await waiting
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
+
+    tried(test)
+
+
+def test_closing_does_not_wait_for_a_worker_that_does_not_read() -> None:
+    async def test() -> None:
+        async with kept("hangs", KeeperRules()) as keeper:
+            await keeper.opened()
+            pid = keeper.worker_pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            large = replace(HELLO, pictures=(b"x" * 10_000_000,))
+            waiting = asyncio.create_task(answer(keeper, large))
+            await asyncio.sleep(0.1)  # more than the socket takes: it waits to be sent
+            closing = asyncio.create_task(keeper.close())
+            try:
+                with pytest.raises(EdgeVLError, match="EVL-ENGINE-STOPPING"):
+                    await asyncio.wait_for(waiting, 1)
+                await asyncio.wait_for(closing, 10)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     tried(test)
 

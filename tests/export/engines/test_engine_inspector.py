@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,36 @@ def test_broken_words_of_the_inspector_are_an_error(plan: Path) -> None:
     assert "not JSON" in error.why
 
 
+def test_bytes_of_the_inspector_that_are_no_text_are_an_error(
+    plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bindings refuse them before we see them."""
+
+    def refuse(library: Library, engine: object) -> str:
+        return b"\xff".decode()
+
+    monkeypatch.setattr("export.engines.engine_inspector.inspected_text", refuse)
+    error = fault_of(Device("{}"), plan)
+    assert error.code == "EVL-ENGINE-LISTING" and "can't decode byte" in error.why
+
+
+@pytest.mark.parametrize("text", [None, "{", inspector_text("a")], ids=["foreign", "unreadable", "names"])
+def test_what_to_do_is_worded_for_the_library(plan: Path, text: str | None) -> None:
+    """TensorRT builds nothing without a GPU, and its plans have no listing to go by instead."""
+    rtx = Device(text).library()
+    with pytest.raises(EdgeVLError) as caught:
+        report_from_engine(rtx, plan)
+    assert "CUDA_VISIBLE_DEVICES" in caught.value.fix
+    with pytest.raises(EdgeVLError) as caught:
+        report_from_engine(replace(rtx, name="tensorrt", version=(10, 3, 0)), plan)
+    assert "CUDA_VISIBLE_DEVICES" not in caught.value.fix
+    assert ("the trial" in caught.value.fix) is (text is not None)
+
+
 def test_an_empty_file_and_none_at_all_are_named(plan: Path) -> None:
+    """An empty one is no engine, whatever could be told of it."""
     plan.write_bytes(b"")
-    assert fault_of(Device("{}"), plan).code == "EVL-ENGINE-LISTING"
+    assert fault_of(Device("{}"), plan).code == "EVL-ENGINE-FOREIGN"
     plan.unlink()
     assert fault_of(Device("{}"), plan).code == "EVL-FILE"
 

@@ -15,9 +15,17 @@ PLAN = Path("decoder.plan")
 LISTED, SEEN = PlanReport(1, (), "plan"), PlanReport(1, (), "engine")
 UNREADABLE = listing_error(PLAN, "there is none in the file")
 FOREIGN = EdgeVLError("EVL-ENGINE-FOREIGN", "cannot open decoder.plan on this GPU", "no such GPU", "build it")
-BEYOND = [
+UNTOLD = [
     EdgeVLError("EVL-ENGINE-LISTING", "cannot be read", "it is cut off", "report these lines"),
+    EdgeVLError(
+        "EVL-ENGINE-NAMES", "tells nothing", "it was built without detailed profiling", "build it again"
+    ),
     MachineFault("EVL-INSPECT-CRASH", "crashed", "SIGSEGV", "try again"),
+]
+BEYOND = [
+    EdgeVLError("EVL-FILE", "decoder.plan cannot be read", "no such file", "check the path"),
+    EdgeVLError("EVL-ENGINE-MISSING", "tensorrt is not installed", "no module", "install it"),
+    MachineFault("EVL-ENGINE-DRIVER", "the library does not start", "an old driver", "install another"),
 ]
 
 
@@ -38,6 +46,7 @@ def says(answer: PlanReport | EdgeVLError | None) -> Callable[[], PlanReport | N
         (None, SEEN, ["engine"], []),
         (LISTED, FOREIGN, ["plan"], [FOREIGN]),
         (UNREADABLE, SEEN, ["engine"], [UNREADABLE]),
+        *((LISTED, fault, ["plan"], [fault]) for fault in UNTOLD),
     ],
 )
 def test_one_source_is_enough_and_what_the_other_refused_is_noted(
@@ -58,6 +67,7 @@ def test_one_source_is_enough_and_what_the_other_refused_is_noted(
         (None, FOREIGN, "EVL-ENGINE-FOREIGN"),
         (UNREADABLE, None, "EVL-PLAN-LISTING"),
         (UNREADABLE, FOREIGN, "EVL-PLAN-LISTING"),
+        (UNREADABLE, UNTOLD[0], "EVL-PLAN-LISTING"),
     ],
 )
 def test_where_neither_answers_an_error_says_why(
@@ -68,10 +78,20 @@ def test_where_neither_answers_an_error_says_why(
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("fault", UNTOLD, ids=lambda fault: str(fault.code))
+def test_a_plan_without_a_listing_is_kept_where_its_engine_cannot_be_read(fault: EdgeVLError) -> None:
+    """TensorRT's: nothing else tells of them, and minutes of building are in them."""
+    found = findings_from(PLAN, says(None), says(fault))
+    assert (found.reports, found.refusals) == ((), (str(fault),))
+
+
+@pytest.mark.parametrize("listing", [LISTED, None], ids=["listed", "unlisted"])
 @pytest.mark.parametrize("fault", BEYOND, ids=lambda fault: str(fault.code))
-def test_a_source_that_fails_is_no_source_that_refuses(fault: EdgeVLError) -> None:
+def test_a_source_that_fails_is_no_source_that_refuses(
+    fault: EdgeVLError, listing: PlanReport | None
+) -> None:
     with pytest.raises(EdgeVLError) as caught:
-        findings_from(PLAN, says(LISTED), says(fault))
+        findings_from(PLAN, says(listing), says(fault))
     assert caught.value is fault
 
 

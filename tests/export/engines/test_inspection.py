@@ -107,6 +107,10 @@ def test_a_crash_on_the_gpu_is_a_named_error(tmp_path: Path) -> None:
         assert caught.value.code == "EVL-INSPECT-CRASH"
         assert words in caught.value.why
         assert "CUDA error 700" in caught.value.why
+        assert "CUDA_VISIBLE_DEVICES" in caught.value.fix
+    with pytest.raises(MachineFault) as caught:
+        report_from_device(tmp_path / "decoder.plan", "tensorrt", command=died)
+    assert "the trial" in caught.value.fix and "CUDA_VISIBLE_DEVICES" not in caught.value.fix
 
 
 def test_without_a_device_the_library_is_not_even_opened(tmp_path: Path) -> None:

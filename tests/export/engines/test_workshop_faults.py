@@ -10,21 +10,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.engines.place import Gpu
+from edge_runtime.engines.place import Gpu, Place
 from edge_runtime.engines.receipt import RECEIPT_NAME, receipt_in, write_receipt
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import silent
+from export.engines import compilation
 from export.engines.compiler import build_engine
 from export.engines.request import BuildRequest
 from export.engines.workshop import Workshop
 from tests.export.engines.adders import ENGINES, engines_on, leftovers_in, seen_in
 from tests.export.engines.smith import PLACE, PLAN, Smith, made, orders
 
+TENSORRT = Place("tensorrt", "10.16.1", Gpu("Orin", "sm87", "12.6"))
 HUNGRY = "import sys, time; sys.stdin.buffer.read(); held = bytearray(300 << 20); time.sleep(60)"
 
 pytestmark = pytest.mark.usefixtures("no_gpu")
@@ -113,6 +116,59 @@ def test_engines_of_other_places_lie_side_by_side(bundle: Bundle, shelf: Shelf) 
     assert len(seen_in(shelf.folder)) == 2 * len(ENGINES) and {*stood} < {*seen_in(shelf.folder)}
     for wanted in (orders(bundle), orders(bundle, other)):
         assert not any(each.is_new for each in made(bundle, shelf, smith, wanted))
+
+
+# --- what cannot be read
+
+
+def refuses(monkeypatch: pytest.MonkeyPatch, fault: EdgeVLError) -> None:
+    """There is a GPU, and whoever asks it what is in an engine hears no more than this."""
+
+    def report(plan: Path, engine: str, asked: object) -> NoReturn:
+        raise fault
+
+    monkeypatch.setattr(compilation, "has_driver", lambda: True)
+    monkeypatch.setattr(compilation, "report_from_device", report)
+
+
+@pytest.mark.parametrize("code", ["EVL-ENGINE-LISTING", "EVL-ENGINE-NAMES", "EVL-INSPECT-CRASH"])
+def test_an_engine_of_tensorrt_that_cannot_be_read_is_kept_and_says_so(
+    bundle: Bundle, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    fault = EdgeVLError(code, "it cannot be read", "who knows", "go by the trial")
+    refuses(monkeypatch, fault)
+    receipts = [each.receipt for each in made(bundle, shelf, Smith(), orders(bundle, TENSORRT))]
+    assert {each.key.name for each in receipts} == {*ENGINES} == {*engines_on(shelf.folder)}
+    for receipt in receipts:
+        told = receipt.contents
+        assert (told.fused_attention, told.constant_bytes, told.activation_bytes) == ((None,),) * 3
+        assert told.least_fused is None
+        assert receipt.warnings == ("mind the gap", str(fault))
+        assert receipt_in(shelf.path(receipt.key)) == receipt
+    assert receipts[0].contents.attention_layers == 2
+    smith = Smith()
+    made(bundle, shelf, smith, orders(bundle, TENSORRT))
+    assert smith.requests == []
+
+
+def test_an_engine_with_a_listing_is_told_by_that_and_says_what_the_gpu_did_not_tell(
+    bundle: Bundle, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = EdgeVLError("EVL-ENGINE-LISTING", "it cannot be read", "who knows", "report these lines")
+    refuses(monkeypatch, fault)
+    (low, *_) = made(bundle, shelf, Smith())
+    assert low.receipt.contents.activation_bytes == (512,)
+    assert low.receipt.warnings == ("mind the gap", str(fault))
+
+
+@pytest.mark.parametrize("code", ["EVL-ENGINE-FOREIGN", "EVL-FILE", "EVL-ENGINE-MISSING"])
+def test_a_plan_of_tensorrt_that_is_no_engine_here_is_not_kept(
+    bundle: Bundle, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    refuses(monkeypatch, EdgeVLError(code, "what", "why", "fix"))
+    with pytest.raises(EdgeVLError, match=code):
+        made(bundle, shelf, Smith(), orders(bundle, TENSORRT))
+    assert seen_in(shelf.folder) == [] and leftovers_in(shelf.folder) == []
 
 
 # --- what goes wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -249,3 +250,23 @@ def test_a_text_that_a_context_might_hold_does() -> None:
     house = House(admission=Admission(slots=2, waiting=6, tokens=1 << 20))
     text = " " * (FACTS.max_context * LONGEST_TOKEN)
     assert posted(CHAT, chat(text), house).status == 200
+
+
+def test_the_door_counts_the_slots_that_the_engine_has() -> None:
+    house = House(admission=Admission(slots=4, waiting=1, tokens=10_000))
+    house.engine.facts = replace(FACTS, slots=1)
+    house.admission.served(8.0)
+
+    async def three() -> list[Reply]:
+        house.engine.gate.clear()
+        inside = [asyncio.ensure_future(house.post(CHAT, chat())) for _ in range(2)]
+        while len(house.engine.asked) < len(inside):
+            await asyncio.sleep(0)
+        refused = await asyncio.wait_for(house.post(CHAT, chat()), 10)
+        house.engine.gate.set()
+        return [*await asyncio.gather(*inside), refused]
+
+    *answered, refused = asyncio.run(three())
+    assert [each.status for each in answered] == [200, 200]
+    assert (refused.status, refused.json["error"]["code"]) == (429, "EVL-ADMISSION-FULL")
+    assert refused.headers["retry-after"] == "16"

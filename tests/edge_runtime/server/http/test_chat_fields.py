@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
+from edge_runtime.server.http.chat_form import ChatForm
+from edge_runtime.server.http.completion_form import CompletionForm
+from edge_runtime.server.http.responses_form import ResponseForm
+from edge_runtime.server.http.tokens import DetokenizeForm, TokenizeForm
 from tests.edge_runtime.server.http.house import (
     CHAT,
     COMPLETIONS,
+    RESPONSES,
     House,
     chat,
     completion,
     picture_part,
     posted,
+    response,
 )
 
 WRONG: list[tuple[str, Any]] = [
@@ -151,3 +159,41 @@ def test_of_a_list_that_cannot_be_used_its_length_is_told_and_not_that_a_text_wa
 def test_what_was_wanted_is_told_as_json_has_it() -> None:
     told = posted(COMPLETIONS, completion(echo=True)).json["error"]["message"]
     assert "wanted false" in told
+
+
+Body = dict[str, object]
+
+
+def said(role: str, content: object) -> list[Body]:
+    return [{"role": role, "content": content}]
+
+
+MANY_TIMES = 10_000
+# A form, its path, and a body in which one value is wrong as often as it is told to be.
+MANY: list[tuple[type[BaseModel], str, Callable[[int], Body]]] = [
+    *(
+        (ChatForm, CHAT, lambda count, role=role: chat() | {"messages": said(role, [{}] * count)})
+        for role in ("system", "user", "assistant")
+    ),
+    (ChatForm, CHAT, lambda count: chat() | {"messages": [{}] * min(count, 1000)}),
+    (CompletionForm, COMPLETIONS, lambda count: completion([-1] * count)),
+    (CompletionForm, COMPLETIONS, lambda count: completion([[-1] * (count // 4 + 1)] * 4)),
+    *(
+        (ResponseForm, RESPONSES, lambda count, role=role: response(said(role, [{}] * count)))
+        for role in ("system", "user", "assistant")
+    ),
+    (ResponseForm, RESPONSES, lambda count: response([{}] * min(count, 1000))),
+    (TokenizeForm, "/tokenize", lambda count: {"messages": said("user", [{}] * count)}),
+    (DetokenizeForm, "/detokenize", lambda count: {"tokens": [-1] * count}),
+]
+
+
+@pytest.mark.parametrize(("form", "path", "body"), MANY)
+def test_of_many_faults_of_one_kind_the_first_is_looked_at(
+    form: type[BaseModel], path: str, body: Callable[[int], Body]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        form.model_validate(body(MANY_TIMES))
+    assert caught.value.error_count() < 10
+    one, many = posted(path, body(1)).json["error"], posted(path, body(MANY_TIMES)).json["error"]
+    assert many == one

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MS = 30_000
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -32,6 +33,7 @@ document.addEventListener("securitypolicyviolation", (event) => {
 @contextmanager
 def chromium(*flags: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         try:
             yield browser
@@ -46,7 +48,7 @@ def watched(browser: Browser, allowed: str = "Failed to load resource", **option
     context = browser.new_context(**{**still, **options})  # type: ignore[arg-type]
     complaints: list[str] = []
     try:
-        context.set_default_timeout(8000)
+        context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(TELL_VIOLATIONS)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))

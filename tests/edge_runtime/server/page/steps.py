@@ -40,6 +40,11 @@ def looked_again(page: Page) -> None:
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
+def paused(page: Page) -> None:
+    """A clock that was installed at 0 stands still from here on, but for `run_for`."""
+    page.clock.pause_at(30)
+
+
 def answer_of(page: Page) -> str:
     return page.locator(".answer").last.inner_text()
 

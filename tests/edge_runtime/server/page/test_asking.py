@@ -13,6 +13,7 @@ from tests.edge_runtime.server.page.steps import (
     begun,
     looked_again,
     opened,
+    paused,
     shown,
     told_until,
 )
@@ -226,8 +227,9 @@ def test_an_error_in_the_middle_of_an_answer_is_told_below_it(page: Page, site: 
 
 def test_a_full_server_is_asked_once_more_after_the_time_it_named(page: Page, site: FakeSite) -> None:
     site.refusals = [Refused(429, "too much waits", {"Retry-After": "7"})]
-    page.clock.install()
+    page.clock.install(time=0)
     opened(page, site)
+    paused(page)
     begun(page)
     expect(page.locator(".note")).to_have_text("The server is busy. Asking again in 7 s …")
     page.clock.run_for(3000)
@@ -290,8 +292,14 @@ def test_a_key_is_asked_for_where_the_server_wants_one_and_never_kept(page: Page
     assert page.locator("#key").input_value() == ""
 
 
+def greeted(page: Page) -> None:
+    """The page has had its answer to all that it asks by itself."""
+    expect(page.locator("#model")).to_have_text("fake-vl")
+
+
 def test_a_question_that_wanted_a_key_is_asked_again_with_it(page: Page, site: FakeSite) -> None:
     opened(page, site)
+    greeted(page)
     site.key = "new-key"
     page.set_viewport_size({"width": 390, "height": 640})
     begun(page)
@@ -306,6 +314,7 @@ def test_a_key_that_is_typed_before_a_question_is_refused_is_not_lost_to_it(
     page: Page, site: FakeSite
 ) -> None:
     opened(page, site)
+    greeted(page)
     site.key, site.refused_after_s = "new-key", 3.0
     begun(page)
     for condition in (

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from edge_runtime.server.kiosk import Kiosk
 from tests.edge_runtime.server.page.fake_site import FakeSite, served
-from tests.edge_runtime.server.page.steps import looked_again
+from tests.edge_runtime.server.page.steps import looked_again, paused
 
 KIOSK = Kiosk(title="What is this?", questions=("What is it?", "How many?"), idle_reset_s=60, countdown_s=10)
 
@@ -76,10 +76,11 @@ def test_an_answer_can_be_stopped(page: Page, kiosk: FakeSite) -> None:
 
 
 def test_who_goes_away_is_counted_down_and_leaves_nothing(page: Page, kiosk: FakeSite) -> None:
-    page.clock.install()
+    page.clock.install(time=0)
     looked(page, kiosk)
+    paused(page)
     chosen(page)
-    page.clock.run_for(49_000)
+    page.clock.run_for(49_500)
     expect(page.locator("#idle")).to_be_hidden()
     page.clock.run_for(4_000)
     expect(page.locator("#idle")).to_be_visible()
@@ -92,8 +93,9 @@ def test_who_goes_away_is_counted_down_and_leaves_nothing(page: Page, kiosk: Fak
 
 
 def test_whoever_is_still_there_goes_on(page: Page, kiosk: FakeSite) -> None:
-    page.clock.install()
+    page.clock.install(time=0)
     looked(page, kiosk)
+    paused(page)
     chosen(page)
     page.clock.run_for(55_000)
     page.mouse.move(5, 5)

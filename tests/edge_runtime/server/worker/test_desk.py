@@ -275,3 +275,23 @@ def test_nothing_is_done_for_a_question_that_was_cancelled_before_its_turn(bundl
     office.desk._readers.shutdown()
     assert (office.loop.waiting, office.desk.coming) == (0, 0)
     backend.close()
+
+
+def test_what_is_done_at_the_desk_is_counted_refusals_and_small_work_too(office: Office) -> None:
+    office.desk.ask(1, asked("x" * 100_000))
+    office.until_over(1)
+    assert office.desk.ended == 1
+    office.desk.ask(2, asked())
+    office.until_over(2)
+    office.desk.run(3, lambda: Message("reply", {"number": 3}))
+    office.until_over(3)
+    office.desk._readers.shutdown()
+    assert office.desk.ended == 3
+
+
+def test_a_question_that_was_given_up_before_its_turn_is_nothing_done(office: Office) -> None:
+    with office.budget.held_by(9_999, lambda: False):
+        office.desk.ask(1, asked(seed=1))
+        office.desk.cancel(1)
+        office.desk._viewers.shutdown()
+    assert office.desk.ended == 0

@@ -11,6 +11,7 @@ from edge_runtime.loop.loop import Loop
 from edge_runtime.server.engine import EngineState
 from edge_runtime.server.letters import state_of_body
 from edge_runtime.server.wire import Message
+from edge_runtime.server.worker.desk import Desk
 from edge_runtime.server.worker.pulse import REST_S, Pulse, Vitals
 
 
@@ -30,12 +31,15 @@ class StillLoop:
 
 
 class EmptyDesk:
-    coming = 0
+    coming = ended = 0
 
 
-def vitals_of(loop: StillLoop, clock: Clock) -> Vitals:
-    assert all(hasattr(Loop, name) for name in vars(StillLoop) if name[0] != "_"), "it stands in for a loop"
-    return Vitals(loop, EmptyDesk(), clock)  # type: ignore[arg-type]
+def vitals_of(loop: StillLoop, clock: Clock, desk: EmptyDesk | None = None) -> Vitals:
+    for real, double in ((Loop, StillLoop), (Desk, EmptyDesk)):
+        assert all(hasattr(real, name) for name in vars(double) if name[0] != "_"), (
+            f"it stands in for a {real}"
+        )
+    return Vitals(loop, desk or EmptyDesk(), clock)  # type: ignore[arg-type]
 
 
 def test_what_changes_is_told_and_what_does_not_only_now_and_then() -> None:
@@ -79,3 +83,34 @@ def test_an_idle_engine_has_no_such_age() -> None:
 def test_questions_that_wait_at_the_desk_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EmptyDesk, "coming", 3)
     assert vitals_of(StillLoop(), Clock()).state().waiting == 5
+
+
+def busy_desk() -> EmptyDesk:
+    desk = EmptyDesk()
+    desk.coming = 1
+    return desk
+
+
+def test_questions_that_are_refused_one_after_another_are_no_hang() -> None:
+    clock, loop, desk = Clock(), StillLoop(), busy_desk()
+    loop.running = loop.waiting = 0
+    vitals = vitals_of(loop, clock, desk)
+    for _ in range(100):
+        clock.now += 4.0
+        desk.ended += 1
+        assert vitals.state().last_token_age_s == 0.0
+    clock.now += 4.0
+    assert vitals.state().last_token_age_s == 4.0, "now the desk does nothing either"
+
+
+@pytest.mark.parametrize(("running", "waiting"), [(1, 0), (0, 1)])
+def test_refused_questions_do_not_hide_a_loop_that_hangs(running: int, waiting: int) -> None:
+    clock, loop, desk = Clock(), StillLoop(), busy_desk()
+    loop.running, loop.waiting = running, waiting
+    vitals = vitals_of(loop, clock, desk)
+    ages = []
+    for _ in range(3):
+        clock.now += 4.0
+        desk.ended += 1
+        ages.append(vitals.state().last_token_age_s)
+    assert ages == [4.0, 8.0, 12.0]
