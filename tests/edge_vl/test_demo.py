@@ -49,7 +49,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     result = spawned("demo", "--keep", home / "kept", TMPDIR=str(home / "tmp"))
     assert cpu_seconds() - before < LIMIT_S
     assert result.status == 0, result.err
-    progress = re.compile(r"\w[\w ,]* [0-9.]+( MiB)? of [0-9.]+( MiB)?")
+    progress = re.compile(r"\w[\w ,.]* [0-9.]+( MiB)? of [0-9.]+( MiB)?")
     assert [line for line in result.err.splitlines() if not progress.match(line)] == [], "more than progress"
     assert sorted(path.name for path in home.iterdir()) == ["kept", "tmp"]
     assert left_in(home / "tmp") == []
