@@ -33,6 +33,7 @@ LEADING = 24  # pixels from line to line
 WIDE, NARROW = 36, 24  # pitches of large print
 LEAST_SIZE = 28  # of large print's font: capitals are 20 pixels tall
 SMUDGE, SMUDGE_CELL = 0.4, 3  # at most this share of ink; pixels from one smudge to the next
+COLOURED, DRILL_COLOURED = 0.6, 0.9  # shares of signs with a panel of some colour
 CELL = 32  # pixels; a layout is where its blocks lie on this coarse grid
 
 
@@ -92,13 +93,14 @@ class Sign:
     colour: str  # empty without a panel
 
 
-def codes_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """A label whose large print both towers can read and whose small print only the high one can."""
-    plan = drawn(split, "layout/codes", lambda: _plan(rng, split), lambda plan: plan.layout)
+def codes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) -> Scene:
+    """A label whose large print both towers can read and whose small print only the high one can; a drill is two signs
+    that have to be told apart."""
+    plan = drawn(split, "layout/codes", lambda: _plan(rng, split, is_drill), lambda plan: plan.layout)
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
     ink = INKS[int(rng.integers(len(INKS)))]
     smudge(canvas, ink)
-    signs = _drawn_signs(canvas, plan, split)
+    signs = _drawn_signs(canvas, plan, split, DRILL_COLOURED if is_drill else COLOURED)
     lines: list[tuple[str, str]] = []
     for key, length, place in zip(plan.line_keys, plan.line_lengths, plan.line_places, strict=True):
         value = drawn_code(rng, split, length)
@@ -143,9 +145,9 @@ def with_article(word: str) -> str:
     return f"an {word}" if word == "orange" else f"a {word}"
 
 
-def _plan(rng: np.random.Generator, split: Split) -> Plan:
-    mode = int(rng.integers(10))  # 2 in 10 large print only, 3 small print only, 5 both
-    panel_count = 0 if mode in (2, 3, 4) else int(rng.integers(1, 3))
+def _plan(rng: np.random.Generator, split: Split, is_drill: bool) -> Plan:
+    mode = 0 if is_drill else int(rng.integers(10))  # 2 in 10 large print only, 3 small print only, 5 both
+    panel_count = 0 if mode in (2, 3, 4) else 2 if is_drill else int(rng.integers(1, 3))
     least, most = (0, 0) if mode < 2 else (3, 5) if panel_count == 0 else (1, 4)
     lengths = tuple(rng.integers(4, 7, int(rng.integers(least, most + 1))).tolist())
     panels = tuple(_panel(rng, split, panel_count) for _ in range(panel_count))
@@ -224,9 +226,9 @@ def _order(rng: np.random.Generator, panel_count: int, line_count: int) -> list[
     return [next(panels) if place in places else next(lines) for place in range(panel_count + line_count)]
 
 
-def _drawn_signs(canvas: Canvas, plan: Plan, split: Split) -> list[Sign]:
+def _drawn_signs(canvas: Canvas, plan: Plan, split: Split, coloured_share: float) -> list[Sign]:
     rng = canvas.rng
-    coloured = [bool(rng.random() < 0.6) for _ in plan.panels]
+    coloured = [bool(rng.random() < coloured_share) for _ in plan.panels]
     colours = drawn_colours(rng, split, sum(coloured))
     inks = [ink for ink in INKS if INK_NAMES[ink] not in colours]  # "the blue sign" is the blue panel
     signs: list[Sign] = []

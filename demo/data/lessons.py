@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demo.data.codes import codes_scene
 from demo.data.pages import page_scene
 from demo.data.scene import Scene
 from demo.data.shape_pages import MOST_ROWS, shape_page
@@ -17,13 +18,14 @@ LOCATED_ROWS = 3  # a box is a long answer
 
 @dataclass(frozen=True)
 class Lessons:
-    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted; the rest
+    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted, signs to be told apart; the rest
     are shapes to be named. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
     drill_share: float = 0.0
     located_share: float = 0.0
     counted_share: float = 0.0
+    signs_share: float = 0.0
     most_rows: int = MOST_ROWS
 
 
@@ -40,6 +42,10 @@ def lesson_scene(rng: np.random.Generator, split: Split, lessons: Lessons = USUA
     kind -= lessons.drill_share
     if kind < lessons.located_share:
         return shape_page(rng, split, LOCATED_ROWS, is_located=True)
-    if kind < lessons.located_share + lessons.counted_share:
+    kind -= lessons.located_share
+    if kind < lessons.counted_share:
         return counted_scene(rng, split)
+    kind -= lessons.counted_share
+    if kind < lessons.signs_share:
+        return codes_scene(rng, split, is_drill=True)
     return shape_page(rng, split, lessons.most_rows)

@@ -31,6 +31,8 @@ from demo.data.shape import (
 from demo.data.shape_questions import ASKED, EVERY, Asker, caption_of, kinds_of, things_of, words_of
 from demo.data.split import Split, drawn, split_of
 
+ABSENT = 2  # colours, and kinds, that are counted though there are none
+
 
 def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) -> Scene:
     """1 to 6 shapes; a drill asks about each of them. Of a training picture's colours every pair is a training pair; any
@@ -49,28 +51,21 @@ def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False)
 
 
 def counted_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """Shapes of which every colour and kind is counted, those that are there and one of each that is not."""
+    """Shapes of which every colour and kind is counted, those that are there and some that are not."""
     paper, palette = palette_of(rng, split)
     colours, kinds, counted = counted_looks(rng, palette)
-    every = {
-        things_of(name): colours.count(name)
-        for name in (*set_in_order(colours), absent(rng, COLOURS, colours))
-    }
-    every |= {kinds_of(name): kinds.count(name) for name in (*set_in_order(kinds), absent(rng, KINDS, kinds))}
+    every = {things_of(name): colours.count(name) for name in with_absent(rng, COLOURS, colours)}
+    every |= {kinds_of(name): kinds.count(name) for name in with_absent(rng, KINDS, kinds)}
     boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
     asker = Asker(rng, tuple(map(Shape, kinds, colours, boxes)))
     asker.ask_counts({**counted, **every, EVERY: len(colours)})
     return drawn_scene(rng, paper, asker.shapes, tuple(asker.questions.values()))
 
 
-def set_in_order(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
-
-
-def absent(rng: np.random.Generator, every: Iterable[str], there: Sequence[str]) -> str:
-    """One of the names that are not there, if there is one."""
-    names = [name for name in every if name not in there] or list(there)
-    return names[int(rng.integers(len(names)))]
+def with_absent(rng: np.random.Generator, every: Iterable[str], there: Sequence[str]) -> list[str]:
+    """Each name that is there, once, and some of those that are not."""
+    names = [name for name in every if name not in there]
+    return [*dict.fromkeys(there), *(names[index] for index in rng.permutation(len(names))[:ABSENT])]
 
 
 def drawn_scene(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from demo.data.lessons import Lessons
 from demo.train.conversation import AROUND
 from demo.train.recipe import STAGE3_LANGUAGE
-from demo.train.stages import CODES_TOO, SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
+from demo.train.stages import ALL_BUT_BOXES, CODES_TOO, SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
 
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
@@ -60,6 +60,25 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
             first=5_000_000,
             objects=0.05,
             worth={"code": 2.0, "count": 1.5, "meter": 1.5, "shape": 1.5, "small_print": 0.5},
+        ),
+        # What still misses its bars, by itself; in between everything else alike.
+        "counts": replace(
+            AGAIN,
+            reading=Mixture(0.45, 0),
+            lessons=Lessons(
+                print_share=0.03,
+                drill_share=0.15,
+                located_share=0.02,
+                counted_share=0.5,
+                signs_share=0.25,
+                most_rows=7,
+            ),
+            is_asked=True,
+            is_pointed=True,
+            makers=ALL_BUT_BOXES,
+            first=6_000_000,
+            objects=0.05,
+            worth={"code": 2.0, "count": 2.5, "meter": 1.25, "shape": 1.5, "small_print": 0.5, "box": 0.5},
         ),
     }
     return diets[stage]

@@ -195,6 +195,21 @@ CODES_TOO = tuple(
 )
 
 
+# As many of every kind as of any other, but codes and shapes, which hold several tasks.
+ALL_BUT_BOXES = tuple(
+    name
+    for one, other in (
+        ("meters", "charts"),
+        ("receipts", "gauges"),
+        ("clocks", "tables"),
+        ("receipts", "meters"),
+        ("gauges", "price_tags"),
+        ("clocks", "tables"),
+    )
+    for name in ("shapes", one, "codes", other)
+)
+
+
 @dataclass(frozen=True)
 class Diet:
     """What a stage learns from: the share of language; of pictures, those that are pages to be read aloud, and those that

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.card import BARS, card_from_reports, missed, parameters_in, reports_in
+from demo.card import BARS, MORE, card_from_reports, missed, parameters_in, reports_in
 from demo.walkthrough import CHECKPOINT
 from edge_runtime.errors import EdgeVLError
 
@@ -28,7 +28,7 @@ def test_the_evaluations_are_of_the_same_thousand_held_out_questions() -> None:
     assert all(set(BARS) <= set(each.score.tasks) for each in reports.values())
 
 
-@pytest.mark.parametrize("what", ["other counts", "no boxes", "not blanked"])
+@pytest.mark.parametrize("what", ["other counts", "no boxes", "not blanked", "no more", "another seed"])
 def test_what_cannot_stand_in_one_table_is_refused(what: str) -> None:
     reports = reports_in(REPORTS)
     name = "hybrid-blank"
@@ -39,6 +39,10 @@ def test_what_cannot_stand_in_one_table_is_refused(what: str) -> None:
         for each, report in reports.items():
             counts = {task: count for task, count in report.score.counts.items() if task != "code"}
             reports[each] = replace(report, score=replace(report.score, counts=counts))
+    elif what == "no more":
+        reports[MORE] = reports["hybrid"]
+    elif what == "another seed":
+        reports[MORE] = replace(reports[MORE], seed=1)
     else:
         reports[name] = reports["hybrid"]
     with pytest.raises(EdgeVLError, match="cannot stand in one table"):
@@ -52,6 +56,6 @@ def test_an_evaluation_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_bar_that_is_missed_is_said_with_how_much() -> None:
     perfect = dict.fromkeys(BARS, 1.0)
-    assert missed(perfect, 0.9) == "Every bar is met.\n"
+    assert missed(perfect, 0.9) == "every bar is met."
     text = missed(perfect | {"meter": 0.85}, 0.65)
-    assert text == "Missed bars: meter by 5.0 points, the boxes' IoU by 0.05.\n"
+    assert text == "missed bars: meter by 5.0 points, the boxes' IoU by 0.05."

@@ -46,6 +46,17 @@ def test_nothing_is_cut_or_covered(scenes: Scenes, split: str) -> None:
         check_sound(scene)
 
 
+def test_a_drill_is_two_signs_that_have_to_be_told_apart() -> None:
+    drills = [codes_scene(rng_from_name(3, "signs", index), "train", is_drill=True) for index in range(60)]
+    for scene in drills:
+        check_sound(scene)
+        assert (len(large_of(scene)), len(small_of(scene))) == (2, 0)
+        assert {question.task for question in scene.questions} == {"code"}
+        assert {question.answer for question in scene.questions} == set(large_of(scene))
+    signs = [mark.label for scene in drills for mark in scene.marks if mark.label.endswith(" sign")]
+    assert 0.8 * 2 * len(drills) < len(signs) < 2 * len(drills)
+
+
 def test_large_print_is_large_and_small_print_small(scenes: Scenes) -> None:
     for scene in scenes["train"]:
         for mark in glyphs_of(scene):
