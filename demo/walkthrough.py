@@ -132,8 +132,7 @@ def built(checkpoint: Path, folder: Path, progress: Progress, lap: Lap) -> Step:
 
 def engine_details(made: Made) -> str:
     contents, seconds = made.receipt.contents, made.receipt.cost.seconds
-    layers = contents.attention_layers
-    fused = f", attention fused in {contents.least_fused} of {layers} layers" if layers else ""
+    fused = f", {contents.attention_told}" if contents.attention_told else ""
     return f"{made.receipt.key.name}: {seconds:.1f} s{fused}"
 
 

@@ -73,7 +73,7 @@ class Assistant:
 
     @property
     def precision(self) -> dict[str, str]:
-        """Of every role, as the bundle has it."""
+        """Of every role, as it runs here."""
         return dict(self._facts.precision)
 
     @property

@@ -31,6 +31,15 @@ class Contents:
         known = [count for count in self.fused_attention if count is not None]
         return min(known) if len(known) == len(self.fused_attention) else None
 
+    @property
+    def attention_told(self) -> str:
+        """For people; empty where there is no attention."""
+        if not self.attention_layers:
+            return ""
+        if self.least_fused is None:
+            return f"whether attention is fused in its {self.attention_layers} layers is not told"
+        return f"attention fused in {self.least_fused} of {self.attention_layers} layers"
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -59,12 +59,14 @@ def show_made(made: Made, shelf: Shelf, terminal: Terminal) -> None:
         terminal.line(f"{receipt.key.name}: what lay there was of no use ({made.fault})")
     contents, cost = receipt.contents, receipt.cost
     told = [f"{receipt.plan_bytes / MIB:.1f} MiB", receipt.precision]
-    if contents.attention_layers:
-        told.append(f"attention fused in {contents.least_fused} of {contents.attention_layers} layers")
+    if contents.attention_told:
+        told.append(contents.attention_told)
     if made.is_new:
         told += [f"{cost.seconds:.1f} s", f"{cost.peak_held_mib:.0f} MiB held"]
     else:
         told.append("there already")
+    if receipt.warnings:
+        told.append(f"{len(receipt.warnings)} warnings, told by --json")
     terminal.line(f"{receipt.key.name}: {', '.join(told)}: {shelf.plan(receipt)}")
 
 

@@ -183,3 +183,18 @@ def test_the_fewest_fused_layers_are_those_of_the_worst_profile(
     fused: tuple[int | None, ...], least: int | None
 ) -> None:
     assert dataclasses.replace(CONTENTS, fused_attention=fused).least_fused == least
+
+
+@pytest.mark.parametrize(
+    ("layers", "fused", "words"),
+    [
+        (24, (24, 23), "attention fused in 23 of 24 layers"),
+        (24, (24, None), "whether attention is fused in its 24 layers is not told"),
+        (0, (None,), ""),
+    ],
+)
+def test_people_are_not_told_a_number_that_nobody_told(
+    layers: int, fused: tuple[int | None, ...], words: str
+) -> None:
+    contents = dataclasses.replace(CONTENTS, attention_layers=layers, fused_attention=fused)
+    assert contents.attention_told == words
