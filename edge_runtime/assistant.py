@@ -175,12 +175,13 @@ class Assistant:
     def _working(self, owner: object = None) -> Iterator[Parts]:
         """The engine's parts for one piece of work, of the answer `owner` if it is one that goes on."""
         if not self._busy.acquire(blocking=False):
+            if self._parts is None:  # whoever closes it holds the lock meanwhile
+                raise closed()
             what, why = "the assistant is busy", "another thread is using it, and its cache holds one answer"
             raise EdgeVLError("EVL-ASSISTANT-BUSY", what, why, "give every thread an assistant of its own")
         try:
             if self._parts is None:
-                what, why, fix = "the assistant answers nothing", "it was closed", "load the bundle again"
-                raise EdgeVLError("EVL-ASSISTANT-CLOSED", what, why, fix)
+                raise closed()
             if owner is not None and owner is not self._owner:
                 raise EdgeVLError(
                     "EVL-STREAM-REPLACED",
@@ -192,6 +193,11 @@ class Assistant:
                 yield self._parts
         finally:
             self._busy.release()
+
+
+def closed() -> EdgeVLError:
+    what, why, fix = "the assistant answers nothing", "it was closed", "load the bundle again"
+    return EdgeVLError("EVL-ASSISTANT-CLOSED", what, why, fix)
 
 
 @contextmanager

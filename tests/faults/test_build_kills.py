@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -95,10 +97,10 @@ def usual_s(tmp_path_factory: pytest.TempPathFactory) -> float:
     return time.monotonic() - begun
 
 
-def killed_after(bundle: Path, delay_s: float) -> bool:
+def killed_when(bundle: Path, wait: Callable[[], None]) -> bool:
     """Whether the kill met an engine under way."""
     process = started_build(bundle)
-    time.sleep(delay_s)
+    wait()
     process.kill()
     ended(process)
     assert_nobody_left(process)
@@ -112,7 +114,8 @@ def kill_often(count: int, bundle: Path, usual_s: float) -> None:
         if len(stood := engines_on(shelf)) == len(ENGINES):
             for name in rng.sample(ENGINES, rng.randint(1, len(ENGINES))):
                 shutil.rmtree(shelf / stood.pop(name)[0])
-        met += killed_after(bundle, (number + rng.random()) / count * usual_s)
+        delay_s = (number + rng.random()) / count * usual_s
+        met += killed_when(bundle, partial(time.sleep, delay_s) if number else partial(wait_for_work, shelf))
         assert engines_on(shelf).items() >= stood.items()  # all of them whole, and none made again
     assert met > 0, "no kill met an engine under way"
     stood = engines_on(shelf)
