@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 ROOMS := edge_vl edge_runtime export calibration jetson demo tests
 
-.PHONY: setup demo test check format slow bench lock clean
+.PHONY: setup demo test check format slow bench wheel lock clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,11 @@ bench: setup
 	$(BIN)/python -m demo.random_checkpoint tiny "$$work/checkpoint" --layout original && \
 	$(BIN)/edge-vl export "$$work/checkpoint" "$$work/tiny-random" && \
 	$(BIN)/edge-vl bench "$$work/tiny-random" $(FLAGS)
+
+# What an earlier build left in build/lib would slip in.
+wheel: setup
+	@rm -rf build/lib
+	@$(BIN)/python -m build --wheel --no-isolation
 
 check: setup
 	@$(BIN)/ruff format --check $(ROOMS)

@@ -20,6 +20,7 @@ from edge_runtime.dialects import Dialect
 from edge_runtime.digest import sha256_by_path
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import (
+    ENGINES,
     MANIFEST_NAME,
     TOKENIZER_NAME,
     FileEntry,
@@ -32,6 +33,7 @@ from edge_runtime.manifest import (
 )
 from edge_runtime.onnxfile import OnnxFile, Tensor
 from edge_runtime.onnxreader import graph_error, onnx_file_from_path
+from edge_runtime.plain_names import refuse_odd_name
 from edge_runtime.progress import Progress, silent
 from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
 from edge_runtime.spec import ModelSpec, Role
@@ -69,6 +71,18 @@ class Bundle:
     @property
     def spec(self) -> ModelSpec:
         return self.manifest.spec
+
+    def unlisted(self) -> list[str]:
+        """What lies in the folder besides, but for engines; nobody reads it."""
+        known = {MANIFEST_NAME, *(entry.path for entry in self.manifest.files)}
+        found = []
+        for folder, folders, files in os.walk(self.folder):
+            inside = os.path.relpath(folder, self.folder)
+            if inside == ".":
+                folders[:] = [name for name in folders if name != ENGINES]
+            links = [name for name in folders if (Path(folder) / name).is_symlink()]
+            found += [posixpath.normpath(posixpath.join(inside, name)) for name in (*files, *links)]
+        return sorted(set(found) - known)
 
     @property
     def tokenizer_path(self) -> Path:
@@ -146,7 +160,9 @@ def folder_from_path(path: Path | str) -> Path:
         raise EdgeVLError(
             "EVL-BUNDLE-MISSING", f"{path} is not a bundle", why, "give the folder that export wrote"
         )
-    return Path(os.path.realpath(path, strict=True))
+    folder = Path(os.path.realpath(path, strict=True))
+    refuse_odd_name(folder, "EVL-FOLDER-NAME")
+    return folder
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+STDOUT_FAULT = "EVL-STDOUT"  # told on stderr alone
+
 
 class EdgeVLError(Exception):
     """A mistake the user can mend. `exit_status` is what the command ends with."""

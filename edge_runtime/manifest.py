@@ -20,6 +20,7 @@ NEEDS_SCALES = {True: "need scales", False: "have no scales"}
 
 FORMAT = 1
 MANIFEST_NAME = "edge-vl.json"
+ENGINES = "engines"  # a folder beside it: built on the spot, and no part of the bundle
 QUALITY_NAME = "quality.json"  # of a quantised bundle: what it cost
 TOKENIZER_NAME = "tokenizer.json"
 

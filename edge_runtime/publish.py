@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.plain_names import refuse_odd_name
 
 LOCK_NAME = "lock"
+UNWRITABLE = "EVL-OUT-UNWRITABLE"
 SETTLE_S = 0.05  # a sweeper holds a dead lock for microseconds
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,6 +37,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     `out` must not exist and is never replaced. Full disks and refused writes become EdgeVLErrors,
     in the body too. What a killed process left beside `out` is swept by the next one.
     """
+    refuse_odd_name(Path(os.path.abspath(out)), UNWRITABLE)  # noqa: PTH100
     with staged(out, sync_tree) as folder:
         folder.mkdir()
         yield folder
@@ -135,7 +138,7 @@ def is_stage_name(name: str, target: Path) -> bool:
 
 def unwritable_error(target: Path, why: str) -> EdgeVLError:
     fix = "choose a place in an existing folder that you may write to"
-    return EdgeVLError("EVL-OUT-UNWRITABLE", f"{target} cannot be written", why, fix)
+    return EdgeVLError(UNWRITABLE, f"{target} cannot be written", why, fix)
 
 
 def exists_error(target: Path) -> EdgeVLError:

@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
+from edge_runtime import standard_streams
 from edge_runtime.errors import EdgeVLError
 from edge_vl.faults import DEBUG_VARIABLE, error_from_fault
 from edge_vl.parser import parsed_arguments
@@ -65,8 +65,8 @@ def ended(stopped: Stopped, terminal: Terminal, is_json: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point of `edge-vl` and `python -m edge_vl`."""
-    fill_gaps()
-    out, err = sys.stdout or nowhere(), sys.stderr or nowhere()
+    standard_streams.fill_gaps()
+    out, err = sys.stdout or standard_streams.nowhere(), sys.stderr or standard_streams.nowhere()
     logging.basicConfig(level=logging.WARNING, stream=err, format="%(name)s: %(message)s")
     # A path or an answer may hold what the terminal's encoding lacks: show something, never fail.
     for stream, errors in (
@@ -88,34 +88,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = 128 + signal.SIGINT if status is None else status
     terminal.signals.rest()
     for stream in (out, err):
-        let_go(stream)
+        standard_streams.let_go(stream)
     sys.exit(status)
-
-
-def fill_gaps() -> None:
-    """The numbers of streams that the caller closed lead nowhere, for our children too: what is opened next, be it a socket
-    that matters, would have them, and take or lose what is meant for a stream."""
-    for number in range(3):
-        if not is_open(number):  # it is then the lowest that is free, which is the one to be had
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-
-
-def is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
-
-
-def nowhere() -> TextIO:
-    """Stands in for a stream that the caller closed before we began."""
-    return Path(os.devnull).open("w", encoding="utf-8")
-
-
-def let_go(stream: TextIO) -> None:
-    """Python flushes once more while it ends, and would complain where nobody reads."""
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

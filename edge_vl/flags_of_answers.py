@@ -76,7 +76,7 @@ def add_engine(parser: ArgumentParser) -> None:
         "--engine",
         default="auto",
         metavar="NAME",
-        help="auto (default): the fastest that works here; or onnxruntime, onnxruntime-cuda, tensorrt, tensorrt-rtx",
+        help="auto (default): the fastest that works here; or onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt, tensorrt, tensorrt-rtx",
     )
     parser.add_argument(
         "--engines",

@@ -8,11 +8,10 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
-from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.errors import STDOUT_FAULT, EdgeVLError, MachineFault
 from edge_runtime.progress_line import ProgressLine, is_unicode, spared
 from edge_vl.signals import Signals
 
-STDOUT_FAULT = "EVL-STDOUT"
 # An answer is untrusted: on a terminal its control characters are shown, not obeyed.
 SHOWN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in b"\n\t\r"} | {
     ord("\r"): None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -16,6 +16,7 @@ from edge_runtime.bench.sample import sample_jpeg
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.publish import staged_file
 from edge_runtime.record import bytes_from_json
+from edge_runtime.standard_streams import fill_gaps, let_go, nowhere
 from jetson.acceptance_report import Report, as_text, command_line
 from jetson.acceptance_request import Wish, wish_from_arguments
 from jetson.acceptance_run import Acceptance, Commands
@@ -68,7 +69,8 @@ def progress_on(err: TextIO) -> Tell:
 def status_of_command(
     arguments: Sequence[str], commands: Commands, stop: Stop, out: TextIO, tell: Tell
 ) -> int:
-    """Whatever is wrong is told in three lines: what, why and what to do."""
+    """Whatever is wrong is told in three lines: what, why and what to do; under --json to programs besides."""
+    reader = out if "--json" in arguments else None
     try:
         wish = wish_from_arguments(arguments)
         command = command_line(("jetson/acceptance.sh", *arguments))
@@ -78,32 +80,36 @@ def status_of_command(
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except EdgeVLError as error:
-        return told_error(error, tell)
+        return told_error(error, tell, reader)
     except OSError as fault:
         why, fix = f"{fault.strerror}: {fault.filename}", "check the machine's disk and limits"
-        return told_error(
-            MachineFault("EVL-SYSTEM", "the system refused what edge-vl asked for", why, fix), tell
-        )
+        refused = MachineFault("EVL-SYSTEM", "the system refused what edge-vl asked for", why, fix)
+        return told_error(refused, tell, reader)
 
 
-def told_error(error: EdgeVLError, tell: Tell) -> int:
+def told_error(error: EdgeVLError, tell: Tell, reader: TextIO | None) -> int:
     tell(f"what: {error.what} [{error.code}]\nwhy:  {error.why}\ndo:   {error.fix}")
+    if reader is not None:
+        record = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
+        with suppress(OSError):  # stdout may be what failed
+            reader.write(json.dumps({"error": record}) + "\n")
+            reader.flush()
     return error.exit_status
 
 
 def main(arguments: Sequence[str] | None = None, commands: Commands | None = None) -> NoReturn:
     """The entry point of `python -m jetson.acceptance`."""
-    for stream in (sys.stdout, sys.stderr):
+    fill_gaps()
+    out, err = sys.stdout or nowhere(), sys.stderr or nowhere()
+    for stream in (out, err):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     stop = Stop()
     stop.listen()
     given = sys.argv[1:] if arguments is None else arguments
-    status = status_of_command(given, commands or Commands(), stop, sys.stdout, progress_on(sys.stderr))
-    try:
-        sys.stdout.flush()
-    except OSError:  # nobody reads; Python would say so once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    status = status_of_command(given, commands or Commands(), stop, out, progress_on(err))
+    for stream in (out, err):
+        let_go(stream)
     sys.exit(status)
 
 

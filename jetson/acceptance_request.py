@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,10 @@ def wish_from_arguments(arguments: Sequence[str]) -> Wish:
     """EVL-USAGE where they are not understood; what is not there is said before anything takes time."""
     wish = Wish(**vars(parser_of_command().parse_args(arguments)))
     for bundle in (wish.bundle, wish.fallback):
-        if bundle is not None and not (bundle / MANIFEST_NAME).is_file():
+        if bundle is not None and not os.path.isfile(bundle / MANIFEST_NAME):  # noqa: PTH113  (a name may be too long)
             what, why = f"{bundle} is not a bundle", f"there is no {MANIFEST_NAME} in it"
             raise EdgeVLError("EVL-BUNDLE-MISSING", what, why, "give the folder that export wrote")
-    if wish.against is not None and not wish.against.is_dir():
+    if wish.against is not None and not os.path.isdir(wish.against):  # noqa: PTH112
         what, why = f"there is no checkpoint at {wish.against}", "it is no folder"
         raise EdgeVLError(
             "EVL-CHECKPOINT-FOLDER", what, why, "give the folder that the bundle was exported from"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 import threading
@@ -95,4 +96,6 @@ def answer_in(out: bytes) -> dict[str, object] | None:
         found = parsed_json(lines[-1])
     except ValueError:  # it printed something else, or nothing
         return None
-    return found if isinstance(found, dict) else None
+    # A path that is no text comes as halves of letters, which no report could hold.
+    whole: object = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+    return whole if isinstance(whole, dict) else None

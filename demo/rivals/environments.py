@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import venv
@@ -59,21 +58,19 @@ MODELOPT = Environment(
         ),
     ),
 )
+STAMP = ".whole"  # made when all of it is there
 ENVIRONMENTS = {each.name: each for each in (ONNXRUNTIME, MODELOPT)}
 
 
 def python_of(environment: Environment, folder: Path) -> Path:
     """Its interpreter, in `folder`, where it is made unless it is there."""
     home = folder / environment.name
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-        try:
-            for step in environment.steps:
-                install(python, step)
-        except EdgeVLError:
-            shutil.rmtree(home)  # half of it would be taken for all of it
-            raise
+    python, whole = home / "bin" / "python", home / STAMP
+    if not whole.exists():
+        venv.create(home, with_pip=True, clear=True)  # half of one is begun anew
+        for step in environment.steps:
+            install(python, step)
+        whole.touch()
     return python
 
 

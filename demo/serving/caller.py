@@ -90,13 +90,16 @@ async def called(server: Server, path: str, body: object | None = None, limit_s:
 
 
 async def first_word_s(server: Server, body: dict[str, object]) -> float:
-    """Of a stream: until the first piece of the answer is there; the rest is waited for too."""
+    """Of a stream: until the first piece of the answer is there; the rest is waited for too. ValueError where it breaks off, or
+    ends in an error."""
     async with connected(server) as (reader, writer):
         begun = time.perf_counter()
         writer.write(request_bytes("/v1/chat/completions", {**body, "stream": True}))
         await asyncio.wait_for(reader.readuntil(b'"delta": {"content":'), LIMIT_S)
         spent = time.perf_counter() - begun
-        await asyncio.wait_for(reader.read(), LIMIT_S)
+        rest = await asyncio.wait_for(reader.read(), LIMIT_S)
+    if b"data: [DONE]" not in rest or b'"error":' in rest:
+        raise ValueError(f"a stream did not come to its end: {rest[-200:]!r}")
     return spent
 
 

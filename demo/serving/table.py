@@ -54,8 +54,13 @@ def bombs(record: Record) -> tuple[str, str, str]:
 def soak(record: Record) -> tuple[str, str, str]:
     statuses = ", ".join(f"{count} × {status}" for status, count in record["statuses"].items())
     held = record["held_mib"]
-    found = f"{statuses}; {held['settled']:.0f} → {held['end']:.0f} MiB; descriptors {record['descriptors']['settled_least']} → {record['descriptors']['end']}"
-    return f"{record['minutes']} minutes at 70 % load", found, "no growth"
+    grown = f"{held['settled']:.1f} → {held['end']:.1f} MiB ({record['slope_mib_per_h']:g} MiB an hour)"
+    found = f"{statuses}; {grown}; descriptors {record['descriptors']['settled_least']} → {record['descriptors']['end']}"
+    return (
+        f"{record['minutes']} minutes at 70 % load",
+        found,
+        f"growth below {record['growth_bar_mib']:g} MiB",
+    )
 
 
 def second(record: Record) -> tuple[str, str, str]:

@@ -15,8 +15,10 @@ from edge_runtime.digest import sha256_by_path
 from edge_runtime.engines.key import EngineKey
 from edge_runtime.engines.receipt import RECEIPT_NAME, Receipt, receipt_in
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.manifest import ENGINES
+from edge_runtime.plain_names import refuse_odd_name
 from edge_runtime.progress import Progress, silent
-from edge_runtime.publish import named_setup_faults
+from edge_runtime.publish import UNWRITABLE, named_setup_faults
 from edge_runtime.spec import Role
 
 WAIT_S = 0.2
@@ -32,7 +34,7 @@ class Found:
 
 def usual_folder(bundle: Path) -> Path:
     """Beside the manifest, which never changes; where that cannot be written to, in the user's cache."""
-    beside = bundle / "engines"
+    beside = bundle / ENGINES
     if os.access(beside if beside.exists() else bundle, os.W_OK):
         return beside
     return user_cache() / "edge-vl" / "engines"
@@ -42,7 +44,7 @@ def folders_to_look_in(bundle: Path, given: Path | None) -> tuple[Path, ...]:
     """Where engines of this bundle may lie: the folder that was given, else beside it and in the user's cache."""
     if given is not None:
         return (given,)
-    beside = bundle / "engines"
+    beside = bundle / ENGINES
     try:
         usual = usual_folder(bundle)
     except EdgeVLError:  # who has no cache has nothing in it
@@ -72,6 +74,7 @@ class Shelf:
 
     def make(self) -> None:
         """EVL-OUT-UNWRITABLE where it cannot be."""
+        refuse_odd_name(Path(os.path.abspath(self.folder)), UNWRITABLE)  # noqa: PTH100
         with named_setup_faults(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from edge_runtime.server.said import Event
 SAFE_ENGINE = "onnxruntime"
 NOTHING_ASKED = EngineState()
 WORKER = "edge_runtime.server.worker"
+NO_PYTHON = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC)  # that could be run
 OWN_WORKER = (sys.executable, "-m", WORKER)
 ROOT = str(Path(__file__).absolute().parents[2])
 # For another Python. Its own numpy and TensorRT come first: those that lie beside our modules are made for ours.
@@ -142,7 +144,7 @@ class Keeper:
                 life = await Life.begun(self._command, self._environment(), self._orders, self._hear)
             except OSError as fault:
                 was_ready = False
-                self._bury("", unstartable(fault))
+                self._bury("", unstartable(fault, self._command == OWN_WORKER))
             else:
                 ended, was_ready = await self._live(life), life.facts is not None
                 self._bury(ended, life.failed, was_ready, is_settled=self._is_settled(life))
@@ -244,9 +246,12 @@ def keeper_with(
     return Keeper(orders, rules, note, (str(python.absolute()), "-c", BOOT), os.environ.copy)
 
 
-def unstartable(fault: OSError) -> MachineFault:
+def unstartable(fault: OSError, is_ours: bool) -> EdgeVLError:
     what, why = "the engine's process cannot be started", fault.strerror or type(fault).__name__
-    return MachineFault("EVL-ENGINE-PROCESS", what, why, "free memory, or look at --worker-python")
+    if not is_ours and fault.errno in NO_PYTHON:
+        fix = "give --worker-python the path of a Python that runs here"
+        return EdgeVLError("EVL-WORKER-PYTHON", what, why, fix)
+    return MachineFault("EVL-ENGINE-PROCESS", what, why, "free memory")
 
 
 def lost_error(why: str) -> MachineFault:

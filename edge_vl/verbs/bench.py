@@ -77,6 +77,8 @@ def command_from_arguments(arguments: Namespace) -> str:
             words += [f"--{name.replace('_', '-')}", str(value)]
     if arguments.engine != "auto":
         words += ["--engine", arguments.engine]
+    if arguments.engines is not None:
+        words += ["--engines", arguments.engines.resolve().name]
     return one_line(shlex.join([*words, *(["--trust-bundle"] if arguments.trust_bundle else [])]))
 
 

@@ -29,7 +29,7 @@ SAMPLE_LIMIT = 128
 def run(arguments: Namespace, terminal: Terminal) -> int:
     start = time.monotonic()
     refuse_checkpoint(arguments.bundle)
-    with workbench("calibrate"):
+    with workbench("calibrate", "calibrate"):
         from calibration.calibrate import calibrate_bundle
     # What is wrong with the command line alone is said before a bundle is hashed and pictures are opened.
     recipe, budget = checked_recipe(arguments), checked_budget(arguments)

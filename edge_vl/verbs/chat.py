@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_runtime.assistant import Assistant
 from edge_runtime.chat import Chat
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import STDOUT_FAULT, EdgeVLError, MachineFault
 from edge_runtime.loading import load
 from edge_runtime.picture import picture_from_file
 from edge_runtime.picture_limits import PictureLimits
@@ -36,8 +36,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         terminal.progress,
         arguments.engines,
     ) as assistant:
-        Talk(assistant, arguments, request, images, terminal).run()
-    return 0
+        return Talk(assistant, arguments, request, images, terminal).run()
 
 
 class Talk:
@@ -58,12 +57,15 @@ class Talk:
         self.images = images  # to be shown with the next question
         self.chat: Chat = assistant.chat(arguments.system)
         self.lines = 0  # of JSON
+        self.status = 0
 
-    def run(self) -> None:
-        """With --json a line for each question, whatever became of it, and one even if there was none."""
+    def run(self) -> int:
+        """With --json a line for each question, whatever became of it, and one even if there was none. What the machine broke is
+        the exit status in the end."""
         self._talk()
         if self.arguments.json and not self.lines:
             self.terminal.json({"answers": 0})
+        return self.status
 
     def _talk(self) -> None:
         if self.terminal.is_typed:
@@ -74,6 +76,10 @@ class Talk:
             try:
                 self._obey(line.strip())
             except EdgeVLError as error:
+                if error.code == STDOUT_FAULT:  # nobody would hear the next answer either
+                    raise
+                if isinstance(error, MachineFault):
+                    self.status = error.exit_status
                 self.terminal.error(error, self.arguments.json)
                 self.lines += 1
 

@@ -122,5 +122,5 @@ def named_if_missing() -> Iterator[None]:
             "EVL-SERVE-MISSING",
             "the server's libraries are not installed",
             f"there is no module {error.name}",
-            "pip install edge-vl[serve,cpu]",
+            "pip install 'edge-vl[serve,cpu]'",
         ) from error

@@ -111,6 +111,7 @@ def json_from_result(bundle: Bundle, arguments: Namespace, report: ParityReport 
         "files": len(bundle.manifest.files),
         "hashes": "skipped" if arguments.trust_bundle else "ok",
         "structure": "ok",
+        "unlisted": bundle.unlisted(),
     }
     if bundle.manifest.quality is not None:
         result["quality"] = dict(bundle.manifest.quality)
@@ -166,6 +167,8 @@ def show(bundle: Bundle, arguments: Namespace, report: ParityReport | None, term
     hashes = "not hashed (--trust-bundle)" if arguments.trust_bundle else "hashes ok"
     files, graphs = len(bundle.manifest.files), len(bundle.manifest.graphs)
     terminal.line(f"integrity  {files} files, {hashes}; {graphs} graphs, structure ok")
+    if others := bundle.unlisted():
+        terminal.line(f"besides    {listed(others)}: not of the bundle, and never read")
     for line in quality_in_words(bundle.manifest.quality or {}):
         terminal.line(f"quality    {line}")
     if report is not None:

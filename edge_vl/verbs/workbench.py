@@ -1,4 +1,4 @@
-"""Verbs that need torch say so where it is missing."""
+"""Verbs that need more than a device has say so where it is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from edge_runtime.errors import EdgeVLError
 
 
 @contextmanager
-def workbench(verb: str) -> Iterator[None]:
+def workbench(verb: str, extra: str = "export") -> Iterator[None]:
+    """`extra` is what of ours brings all that it needs."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -17,5 +18,5 @@ def workbench(verb: str) -> Iterator[None]:
             "EVL-WORKBENCH-MISSING",
             f"`edge-vl {verb}` needs the workbench",
             f"{error.name} is not installed here",
-            "pip install 'edge-vl[cpu,export]' on a machine with Python 3.11 or newer",
+            f"pip install 'edge-vl[cpu,{extra}]' on a machine with Python 3.11 or newer",
         ) from error

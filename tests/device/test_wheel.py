@@ -69,6 +69,16 @@ def test_every_source_file_is_in_the_wheel(names: set[str]) -> None:
         assert wanted <= names, wanted - names
 
 
+def test_what_a_package_reads_is_in_the_wheel(names: set[str]) -> None:
+    """Whatever lies beside its sources, or in a folder of theirs that is no package."""
+    packages = {str(package).replace(".", "/") for package in settings()["packages"]}  # type: ignore[attr-defined]
+    tracked = subprocess.run(
+        ["git", "ls-files", *packages], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    wanted = {name for name in tracked.stdout.splitlines() if not name.endswith((".py", ".md", ".sh"))}
+    assert wanted <= names, wanted - names
+
+
 def test_there_are_no_tests_in_the_wheel(names: set[str]) -> None:
     assert not [name for name in names if "test" in name.lower()]
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.edge_vl.command import assert_refused, ran, spawned, started
+from edge_runtime.answer import AnswerStream
+from edge_runtime.chat import Chat
+from edge_runtime.errors import MachineFault
+from tests.edge_vl.command import WAIT_S, assert_refused, ran, spawned, started
 from tests.edge_vl.screen import on_screen
 
 FLAGS = ("--max-tokens", "5")
@@ -88,6 +91,33 @@ def test_a_mistake_in_a_turn_does_not_end_the_conversation(bundle: Path) -> None
     first, refused, again = records(bundle, "hello\n<image_placeholder>\nagain\n")
     assert refused["error"]["code"] == "EVL-PROMPT-IMAGES"
     assert again["usage"]["cached_tokens"] >= first["usage"]["prompt_tokens"]
+
+
+def test_what_the_machine_broke_is_the_status_in_the_end(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Chat.stream
+
+    def broken(chat: Chat, text: str, *rest: Any) -> AnswerStream:
+        if text == "break":
+            raise MachineFault("EVL-ENGINE-RUN", "it broke", "who knows", "ask again")
+        return said(chat, text, *rest)
+
+    monkeypatch.setattr(Chat, "stream", broken)
+    result = ran("chat", bundle, *FLAGS, lines="hello\nbreak\nagain\n")
+    assert result.status == 3
+    assert len(result.out.splitlines()) == 2 and "[EVL-ENGINE-RUN]" in result.err
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_full_disk_behind_stdout_ends_it(bundle: Path, flags: tuple[str, ...]) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        started("chat", bundle, *FLAGS, *flags, stdin=PIPE, stdout=full) as process,
+    ):
+        _, err = process.communicate(b"hello\nagain\n", timeout=WAIT_S)
+    assert process.returncode == 3
+    assert err.count(b"[EVL-STDOUT]") == 1
 
 
 def test_a_picture_waits_for_a_question_that_is_answered(bundle: Path, picture: Path) -> None:

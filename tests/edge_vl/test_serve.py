@@ -126,7 +126,7 @@ def test_without_its_libraries_it_says_what_to_install(bundle: Path) -> None:
         call, env=environment(), capture_output=True, text=True, check=False, timeout=WAIT_S
     )
     assert_refused(Ran(done.returncode, done.stdout, done.stderr), "EVL-SERVE-MISSING")
-    assert "pip install edge-vl[serve,cpu]" in done.stderr
+    assert "pip install 'edge-vl[serve,cpu]'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["serve", "--print-config"]])

@@ -40,6 +40,7 @@ def test_a_bundle_and_its_checkpoint_pass(passed: Ran) -> None:
         "files",
         "hashes",
         "structure",
+        "unlisted",
         "parity",
         "engine",
         "engine_reason",
@@ -50,6 +51,20 @@ def test_a_bundle_and_its_checkpoint_pass(passed: Ran) -> None:
     assert all(each["cosine"] > 0.99999 and each["passed"] for each in record["parity"]["roles"])
     assert [each["prompt"] for each in record["parity"]["greedy"]] == ["text", "image"]
     assert all(each["agreed"] == each["tokens"] > 0 for each in record["parity"]["greedy"])
+
+
+def test_what_lies_in_the_folder_besides_is_told(bundle: Path, own_bundle: Path) -> None:
+    assert ran("verify", bundle, "--json").record()["unlisted"] == []
+    (own_bundle / "notes.txt").write_text("mine")
+    (own_bundle / "graphs" / "elsewhere").symlink_to("/etc")
+    (own_bundle / "engines").mkdir()
+    (own_bundle / "engines" / "one.plan").write_text("engines are no part of it")
+    result = ran("verify", own_bundle)
+    assert result.status == 0
+    assert (
+        "besides    graphs/elsewhere, notes.txt: not of the bundle, and never read" in result.out.splitlines()
+    )
+    assert ran("verify", own_bundle, "--json").record()["unlisted"] == ["graphs/elsewhere", "notes.txt"]
 
 
 def test_another_checkpoint_fails_the_check(bundle: Path, own_checkpoint: Path) -> None:

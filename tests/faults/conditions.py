@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from edge_runtime import standard_streams
 from edge_vl import cli
 from edge_vl.signals import Signals
 from edge_vl.terminal import Terminal
@@ -76,13 +77,13 @@ def default_signals(_: object) -> None:
 
 def signal_at_the_end(number: int) -> None:
     """It comes when all was said and done, and only the streams are still to be closed."""
-    let_go = cli.let_go
+    let_go = standard_streams.let_go
 
     def interrupted(stream: TextIO) -> None:
         os.kill(os.getpid(), number)
         let_go(stream)
 
-    cli.let_go = interrupted
+    standard_streams.let_go = interrupted
 
 
 def signal_when_all_is_done(number: int) -> None:

@@ -123,3 +123,22 @@ def test_every_step_is_a_command_that_edge_vl_understands(hollow: Path) -> None:
     steps = steps_of(wish_from_arguments([*arguments, *folders]), Path("picture.jpg"))
     verbs = [parsed_arguments(step.words) for step in steps if step.words]
     assert len(verbs) == 8
+
+
+def test_a_closed_stdout_changes_no_status(tmp_path: Path) -> None:
+    call = ["sh", "-c", 'exec "$@" >&-', "sh", str(SCRIPT), "nothing", "--out", "x.json"]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert [line[:6] for line in done.stderr.splitlines()] == ["what: ", "why:  ", "do:   "]
+
+
+def test_a_python_that_lacks_something_is_told_in_three_lines(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"  # without site-packages
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    bare.chmod(0o755)
+    done = scripted(tmp_path, "nothing", "--out", "x.json", python=str(bare))
+    assert done.status == 2
+    lines = done.err.splitlines()
+    assert [line[:6] for line in lines] == ["what: ", "why:  ", "do:   "], done.err
+    assert lines[1] == "why:  ModuleNotFoundError: No module named 'numpy'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,19 @@ def test_a_report_needs_a_folder(hollow: Path, board: StandIn, tmp_path: Path) -
 
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path, board: StandIn, out: Path) -> None:
     assert_refused(accepted([tmp_path, "--out", out], board.commands), board, "EVL-BUNDLE-MISSING")
+
+
+def test_a_name_that_is_too_long_is_no_bundle(tmp_path: Path, board: StandIn, out: Path) -> None:
+    done = accepted([tmp_path / ("b" * 400), "--out", out], board.commands)
+    assert_refused(done, board, "EVL-BUNDLE-MISSING")
+
+
+def test_programs_are_told_in_an_object(tmp_path: Path, board: StandIn, out: Path) -> None:
+    done = accepted([tmp_path, "--out", out, "--json"], board.commands)
+    assert done.status == 2
+    error = json.loads(done.out)["error"]
+    assert error.keys() == {"code", "what", "why", "fix"} and error["code"] == "EVL-BUNDLE-MISSING"
+    assert len(done.err.splitlines()) == 3
 
 
 def test_the_fallback_has_to_be_a_bundle_too(hollow: Path, tmp_path: Path, board: StandIn, out: Path) -> None:

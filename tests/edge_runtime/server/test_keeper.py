@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.server import keeper as keeping
 from edge_runtime.server.asked import Asked, AskedTurn, Prompt
-from edge_runtime.server.keeper import Keeper, KeeperRules
+from edge_runtime.server.keeper import Keeper, KeeperRules, keeper_with
 from edge_runtime.server.orders import Orders
 from edge_runtime.server.said import Done, Piece
 
@@ -241,7 +242,27 @@ def test_an_engine_that_dies_of_every_question_is_there_again_soon() -> None:
     tried(test)
 
 
-def test_a_python_that_is_not_there_is_named() -> None:
+@pytest.mark.parametrize("name", ["nowhere", "folder", "plain", "plain/below"])
+def test_another_python_that_cannot_be_run_is_the_mistake_of_who_named_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("no program")
+
+    async def main() -> None:
+        keeper = keeper_with(tmp_path / name, Orders("bundle", "auto"), QUICK, lambda line: None)
+        await keeper.start()
+        try:
+            with pytest.raises(EdgeVLError, match="EVL-WORKER-PYTHON") as refused:
+                await keeper.opened()
+            assert refused.value.exit_status == 2
+        finally:
+            await keeper.close()
+
+    asyncio.run(main())
+
+
+def test_where_our_own_python_cannot_be_run_it_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "OWN_WORKER", ("/nowhere/python",))
+
     async def test() -> None:
         keeper = Keeper(Orders("bundle"), QUICK, command=("/nowhere/python",))
         await keeper.start()
