@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -22,10 +22,11 @@ from edge_runtime.picture_source import Images, picture_from_source, sources_of
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens
 from edge_runtime.request import Request
 from edge_runtime.sequence import KVSequence
+from edge_runtime.speaker import Speaker
 from edge_runtime.stopwatch import Stopwatch
 from edge_runtime.table import Table
 from edge_runtime.tokenizer import Tokenizer
-from edge_runtime.vision import EncodedImage, VisionEncoder
+from edge_runtime.vision import DecodedImage, EncodedImage, VisionEncoder, digest_of, remembered_for
 from edge_runtime.voice import Voice
 
 
@@ -42,7 +43,8 @@ class Parts:
     def open(cls, bundle: Bundle, backend: Backend, capacity: int) -> Parts:
         table = bundle.embedding()
         sequence = KVSequence(backend.decoder(batch=1, capacity=capacity), table)
-        return cls(backend, table, VisionEncoder(backend, bundle.spec), sequence)
+        remembered = remembered_for(1, capacity, bundle.spec.image_tokens)
+        return cls(backend, table, VisionEncoder(backend, bundle.spec, remembered), sequence)
 
 
 class Assistant:
@@ -129,47 +131,70 @@ class Assistant:
     ) -> AnswerStream:
         """The prompt as it stands after the beginning token; `<image>` marks where images go."""
         stopwatch = Stopwatch()
-        images = self.encoded(image, stopwatch)
-        refs = tuple(ImageRef(each.digest) for each in images)
-        return AnswerStream(
-            self.answered(self.format.raw_prompt_tokens(prompt, refs), images, request, (), stopwatch)
-        )
+        decoded = self.decoded(image, stopwatch)
+        tokens = self.format.raw_prompt_tokens(prompt, tuple(ImageRef(each.digest) for each in decoded))
+        speaker = self.speaker(tokens, request, ())
+        return AnswerStream(self.answered(tokens, self.encoded(decoded, stopwatch), speaker, stopwatch))
 
-    def encoded(self, image: Images, stopwatch: Stopwatch) -> list[EncodedImage]:
-        """Decoded and encoded; pictures seen before are remembered."""
-        with self._working() as parts:
-            pictures = []
+    def decoded(self, image: Images, stopwatch: Stopwatch) -> list[DecodedImage]:
+        """Pictures as they will be shown. No engine is asked."""
+        with self._working():  # who is closed or busy says so before a large picture was read
+            found = []
             for source in sources_of(image):
                 with stopwatch.time("decode_image"):
-                    pictures.append(picture_from_source(source, self.limits))
-            return [parts.vision.encode(picture, stopwatch) for picture in pictures]
+                    picture = picture_from_source(source, self.limits)
+                found.append(DecodedImage(digest_of(picture), picture))
+            return found
+
+    def speaker(self, prompt: PromptTokens, request: Request, stop_strings: tuple[str, ...]) -> Speaker:
+        """Of an answer to this prompt. Here a question's own mistakes are told: before its pictures are encoded, which
+        may take longer than the answer."""
+        return self._voice.speaker(prompt, request, stop_strings)
+
+    def encoded(self, decoded: Sequence[DecodedImage], stopwatch: Stopwatch) -> list[EncodedImage]:
+        """Pictures seen before are remembered. What goes wrong here has not touched the decoder's cache."""
+        with self._working() as parts:
+            return [parts.vision.encode(each.picture, stopwatch, each.digest) for each in decoded]
 
     def answered(
-        self,
-        prompt: PromptTokens,
-        images: list[EncodedImage],
-        request: Request,
-        stop_strings: tuple[str, ...],
-        stopwatch: Stopwatch,
+        self, prompt: PromptTokens, images: list[EncodedImage], speaker: Speaker, stopwatch: Stopwatch
     ) -> Generator[str, None, Answer]:
-        """The answer to a prompt, piece by piece; what `chat` and `raw` have in common."""
-        speaker, owner, told = self._voice.speaker(prompt, request, stop_strings), object(), list[Piece]()
-        with self._working() as parts, stopwatch.time("prefill"):
-            self._owner, sequence = owner, parts.sequence
-            rows, digests = [image.rows for image in images], [image.digest for image in images]
-            scores, cached = sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
-        with self._working(owner), stopwatch.time("decode"):
-            told.append(speaker.saying.hear(scores))
-        held = len(prompt)
+        """The answer to a prompt, piece by piece; what `chat` and `raw` have in common. Whoever holds the stream holds this
+        frame: the engine's parts are in those of `_begun` and `_gone_on` only, which end with each piece of work."""
+        owner, told = object(), list[Piece]()
+        cached, held = self._begun(owner, prompt, images, speaker, stopwatch, told), len(prompt)
         while True:
             yield from (piece.text for piece in told)
             if speaker.saying.reason is not None:
                 break
             told.clear()
-            with self._working(owner), stopwatch.time("decode"):
-                speaker.step(sequence, told.append)
-                held = len(sequence.keys)
+            held = self._gone_on(owner, speaker, stopwatch, told)
         return self._facts.answer(speaker.saying, prompt, cached, held, stopwatch)
+
+    def _begun(
+        self,
+        owner: object,
+        prompt: PromptTokens,
+        images: list[EncodedImage],
+        speaker: Speaker,
+        stopwatch: Stopwatch,
+        told: list[Piece],
+    ) -> int:
+        """Up to the first token; how many of the prompt were in the cache."""
+        with self._working() as parts, self._forgetting(parts.sequence):
+            self._owner = owner
+            with stopwatch.time("prefill"):
+                rows, digests = [image.rows for image in images], [image.digest for image in images]
+                scores, cached = parts.sequence.prefill(EmbeddedPrompt(prompt, parts.table, rows, digests))
+            with stopwatch.time("decode"):
+                told.append(speaker.saying.hear(scores))
+        return cached
+
+    def _gone_on(self, owner: object, speaker: Speaker, stopwatch: Stopwatch, told: list[Piece]) -> int:
+        """By a step; how many tokens the cache holds then."""
+        with self._working(owner) as parts, self._forgetting(parts.sequence), stopwatch.time("decode"):
+            speaker.step(parts.sequence, told.append)
+            return len(parts.sequence.keys)
 
     @contextmanager
     def _working(self, owner: object = None) -> Iterator[Parts]:
@@ -180,7 +205,8 @@ class Assistant:
             what, why = "the assistant is busy", "another thread is using it, and its cache holds one answer"
             raise EdgeVLError("EVL-ASSISTANT-BUSY", what, why, "give every thread an assistant of its own")
         try:
-            if self._parts is None:
+            parts = self._parts  # read once: whoever closes takes it away without the lock
+            if parts is None:
                 raise closed()
             if owner is not None and owner is not self._owner:
                 raise EdgeVLError(
@@ -189,25 +215,25 @@ class Assistant:
                     "another one was begun, and an assistant has room for one at a time",
                     "read a stream to its end before the next question",
                 )
-            with forgetting(self._parts.sequence):
-                yield self._parts
+            yield parts
         finally:
             self._busy.release()
+
+    @contextmanager
+    def _forgetting(self, sequence: KVSequence) -> Iterator[None]:
+        """After a fault nobody knows what the cache holds: a NaN in it would be in every answer that begins alike. Nor may
+        an answer go on whose prompt it was."""
+        try:
+            yield
+        except MachineFault:
+            sequence.keys.clear()
+            self._owner = None
+            raise
 
 
 def closed() -> EdgeVLError:
     what, why, fix = "the assistant answers nothing", "it was closed", "load the bundle again"
     return EdgeVLError("EVL-ASSISTANT-CLOSED", what, why, fix)
-
-
-@contextmanager
-def forgetting(sequence: KVSequence) -> Iterator[None]:
-    """After a fault nobody knows what the cache holds: a NaN in it would be in every answer that begins alike."""
-    try:
-        yield
-    except MachineFault:
-        sequence.keys.clear()
-        raise
 
 
 def checked_context(bundle: Bundle, max_context: int | None) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.answer import Answer, AnswerStream
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.picture_source import Images
-from edge_runtime.prompt import ImageRef, PromptTokens, Turn
+from edge_runtime.prompt import ImageRef, Turn
 from edge_runtime.request import Request
 from edge_runtime.stopwatch import Stopwatch
 from edge_runtime.vision import EncodedImage
@@ -43,21 +43,21 @@ class Chat:
     ) -> AnswerStream:
         """As `ask`, piece by piece."""
         stopwatch = Stopwatch()
-        fresh = self._assistant.encoded(image, stopwatch)
-        turn = Turn("user", text, tuple(ImageRef(each.digest) for each in fresh))
-        known = self._turns
-        turns, images = [*known, turn], [*self._images, *fresh]
-        prompt = self._assistant.format.chat_prompt_tokens(turns, self._system)
-        return AnswerStream(self._kept(known, turns, images, prompt, request, stopwatch))
+        assistant, known = self._assistant, self._turns
+        decoded = assistant.decoded(image, stopwatch)
+        turns = [*known, Turn("user", text, tuple(ImageRef(each.digest) for each in decoded))]
+        prompt = assistant.format.chat_prompt_tokens(turns, self._system)
+        speaker = assistant.speaker(prompt, request, assistant.spec.prompt.stop_strings)
+        images = [*self._images, *assistant.encoded(decoded, stopwatch)]
+        answered = assistant.answered(prompt, images, speaker, stopwatch)
+        return AnswerStream(self._kept(known, turns, images, answered))
 
     def _kept(
         self,
         known: list[Turn],
         turns: list[Turn],
         images: list[EncodedImage],
-        prompt: PromptTokens,
-        request: Request,
-        stopwatch: Stopwatch,
+        answered: Generator[str, None, Answer],
     ) -> Generator[str, None, Answer]:
         """`known` are the turns that it goes on from, and the conversation's still."""
         if self._turns is not known:
@@ -67,7 +67,6 @@ class Chat:
             )
             fix = "read a stream to its end before the next question"
             raise EdgeVLError("EVL-STREAM-REPLACED", what, why, fix)
-        stop_strings = self._assistant.spec.prompt.stop_strings
-        answer = yield from self._assistant.answered(prompt, images, request, stop_strings, stopwatch)
+        answer = yield from answered
         self._turns, self._images = [*turns, Turn("assistant", answer.text)], images
         return answer

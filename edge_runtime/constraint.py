@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.tokenizer import check_spellable
 
 # What compiling and matching cost grows with these; `docs/decisions.md` has what was measured.
@@ -26,6 +26,10 @@ class JsonSchema:
     text: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            refuse_schema(
+                f"got {type(self.text).__name__}, wanted its text", "write it down: json.dumps(schema)"
+            )
         check_spellable(self.text, b"")
         if (size := len(self.text.encode())) > SCHEMA_LIMIT_BYTES:
             refuse_schema(f"it has {size} bytes, the limit is {SCHEMA_LIMIT_BYTES}", "shorten it")
@@ -65,6 +69,8 @@ class Regex:
     pattern: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pattern, str):
+            refuse_regex(f"got {type(self.pattern).__name__}, wanted text", "give its text")
         check_spellable(self.pattern, b"")
         if not 0 < len(self.pattern) <= PATTERN_LIMIT:
             refuse_regex(
@@ -84,9 +90,12 @@ class Choice:
     options: Sequence[str]
 
     def __post_init__(self) -> None:
-        if isinstance(self.options, str):  # a text is a sequence of one-letter texts, and never meant so
-            object.__setattr__(self, "options", (self.options,))
-        object.__setattr__(self, "options", tuple(dict.fromkeys(self.options)))
+        # a text is a sequence of one-letter texts, and never meant so
+        is_list = isinstance(self.options, Iterable) and not isinstance(self.options, str | bytes)
+        every: tuple[object, ...] = tuple(self.options) if is_list else (self.options,)
+        if strangers := [type(option).__name__ for option in every if not isinstance(option, str)]:
+            refuse_choice(f"got {listed(strangers)}, wanted texts", "give a list of texts")
+        object.__setattr__(self, "options", tuple(dict.fromkeys(every)))
         for option in self.options:
             check_spellable(option, b"")
         size = sum(len(option.encode()) for option in self.options)
@@ -96,9 +105,7 @@ class Choice:
             and all(map(len, self.options))
         ):
             return
-        raise EdgeVLError(
-            "EVL-CONSTRAINT-CHOICE",
-            "this choice cannot be offered",
+        refuse_choice(
             f"got {len(self.options)} options of {size} bytes in all, wanted 1 to {MOST_OPTIONS} of at most"
             f" {OPTIONS_LIMIT_BYTES} in all, none of them empty",
             "leave out empty options and shorten the list",
@@ -132,6 +139,10 @@ def refuse_constant(name: str) -> NoReturn:
 
 def refuse_schema(why: str, fix: str, cause: Exception | None = None) -> NoReturn:
     raise EdgeVLError("EVL-CONSTRAINT-SCHEMA", "the schema cannot be used", why, fix) from cause
+
+
+def refuse_choice(why: str, fix: str) -> NoReturn:
+    raise EdgeVLError("EVL-CONSTRAINT-CHOICE", "this choice cannot be offered", why, fix)
 
 
 def refuse_regex(why: str, fix: str) -> NoReturn:

@@ -24,15 +24,14 @@ def load(
     max_context: int | None = None,
     is_trusted: bool = False,
     progress: Progress = silent,
-    engines: Path | None = None,
+    engines: str | Path | None = None,
     ground: Ground = Ground(),
 ) -> Assistant:
     """The assistant of the bundle at `path`. Hashes are checked unless `is_trusted`; structure always. `engines` is the
     folder that built engines lie in, if it is not a usual one. Where nobody asked for an engine by name, one that turns
     out not to open is replaced by ONNX Runtime."""
-    return opened_with(
-        assistant_of, Path(path), Wish(engine, max_context, engines, is_trusted), progress, ground
-    )
+    wish = Wish(engine, max_context, None if engines is None else Path(engines), is_trusted)
+    return opened_with(assistant_of, Path(path), wish, progress, ground)
 
 
 def assistant_of(bundle: Bundle, choice: Choice) -> Assistant:
@@ -49,7 +48,17 @@ def opened_with(
 ) -> T:
     """What `make` makes of the bundle at `path` on the engine that is chosen for it; see `load`."""
     check_engine(wish.engine)
-    bundle = Bundle.open(path, wish.is_trusted, progress)
+    return made_on_chosen(make, Bundle.open(path, wish.is_trusted, progress), wish, progress, ground)
+
+
+def made_on_chosen(
+    make: Callable[[Bundle, Choice], T],
+    bundle: Bundle,
+    wish: Wish,
+    progress: Progress = silent,
+    ground: Ground = Ground(),
+) -> T:
+    """Of an open bundle. What does not open is closed, and replaced by ONNX Runtime where nobody asked for it by name."""
     choice = chosen(bundle, wish, ground, progress)
     try:
         return made(make, bundle, choice)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.record import bytes_from_json, json_from_bytes, json_from_record, record_from_json
+from edge_runtime.record import bytes_from_json, json_from_record
 from edge_runtime.spec import ModelSpec, Role, check, check_positive
 
 FloatType = Literal["float32", "float16"]
@@ -235,13 +235,6 @@ class Manifest:
     @property
     def dialects(self) -> tuple[Dialect, ...]:
         return tuple(dict.fromkeys(entry.dialect for entry in self.graphs))
-
-
-def manifest_from_bytes(text: bytes) -> Manifest:
-    """The manifest in `text`, or an EdgeVLError that names the key that is wrong."""
-    value = json_from_bytes(text, MANIFEST_NAME)
-    refuse_newer_format(value)
-    return record_from_json(Manifest, value, MANIFEST_NAME)
 
 
 def bytes_from_manifest(manifest: Manifest) -> bytes:

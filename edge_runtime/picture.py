@@ -100,12 +100,15 @@ def _refusals_named() -> Iterator[None]:
 
 
 def picture_from_image(picture: Image.Image) -> Image.Image:
-    """The same for a picture the caller has decoded, and so trusts: upright, 8 bits, RGB."""
+    """The same for a picture the caller has opened, and so trusts: upright, 8 bits, RGB."""
     _check_mode(picture.mode, is_pnm=False)
-    if min(picture.size) <= 0:
-        raise broken(f"it has {picture.width} x {picture.height} pixels")
-    turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    return _rgb(picture.copy() if turn is None else picture.transpose(turn))
+    with _refusals_named():
+        picture.load()  # first: Pillow's TIFF reader turns the picture while it loads, and drops the tag then
+        _check_mode(picture.mode, is_pnm=False)
+        if min(picture.size) <= 0:
+            raise broken(f"it has {picture.width} x {picture.height} pixels")
+        turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return _rgb(picture.copy() if turn is None else picture.transpose(turn))
 
 
 def _decoded(header: PictureHeader, data: bytes, limits: PictureLimits) -> Image.Image:

@@ -19,6 +19,8 @@ PictureFormat = Literal["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 
 PNG_CHUNKS = 65_536
 PNG_PACKED_TEXTS = 256  # each may inflate to Pillow's limit of 1 MiB
+PNG_ONE_FRAME = b"\0\0\0\1"
+PNG_APART = frozenset((b"acTL", b"fdAT"))  # with both, some frame's samples are not the picture's own
 JPEG_SEGMENTS = 16_384
 JPEG_SCANS = 64  # libjpeg writes 10; every scan, however short, visits every block of the picture
 JPEG_EXIFS = 16  # Pillow joins them in quadratic time
@@ -121,6 +123,7 @@ def _unpack(layout: str, data: bytes, at: int) -> tuple[int, ...]:
 
 def _png_header(data: bytes) -> PictureHeader:
     at, chunks, packed, width, height, frames = 8, 0, 0, 0, 0, 1
+    apart = set[bytes]()
     while at + 16 <= len(data):
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         chunks += 1
@@ -130,12 +133,13 @@ def _png_header(data: bytes) -> PictureHeader:
         if name == b"IHDR":  # Pillow believes the last one
             wide, high = _unpack(">II", data, at + 8)
             width, height = max(width, wide), max(height, high)
-        if name == b"acTL":
+        if name == b"acTL" and data[at + 8 : at + 12] != PNG_ONE_FRAME:
             frames = 2
+        apart |= {name} & PNG_APART
         if name == b"IEND":
             break
         at += 12 + length
-    return PictureHeader("PNG", width, height, frames)
+    return PictureHeader("PNG", width, height, 2 if apart == PNG_APART else frames)
 
 
 def _jpeg_header(data: bytes) -> PictureHeader:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.spec import PromptSpec
-from edge_runtime.tokenizer import Tokenizer
+from edge_runtime.tokenizer import Tokenizer, check_unicode
 
 RAW_IMAGE_MARK = "<image>"  # the public mark of raw prompts, whatever the model calls its own
 COLON = ":"  # after a role; one space follows where the turn has content
@@ -112,6 +112,9 @@ class PromptFormat:
         """
         check_roles(turns)
         system = self.spec.system if system is None else system
+        check_text("the system text", system)
+        for number, turn in enumerate(turns, start=1):  # a place in all of them joined would help nobody
+            check_text(f"message {number}", turn.text)
         opening = (system + self.spec.separator).lstrip() if system else ""
         pieces: list[Piece] = [self.spec.bos_id, opening]
         for turn in turns:
@@ -123,6 +126,7 @@ class PromptFormat:
         """BOS, then the text as it stands: control tokens in it count, and `<image>` or the model's
         own mark stands for each image in turn.
         """
+        check_text("the prompt", text)
         marks = sorted({RAW_IMAGE_MARK, self.spec.image_mark}, key=len, reverse=True)
         parts = re.split("|".join(map(re.escape, marks)), text)
         check_image_count(len(parts) - 1, len(images))
@@ -195,6 +199,15 @@ def check_roles(turns: Sequence[Turn]) -> None:
             raise roles_error(f"message {index + 1} is from the {turn.role}, wanted the {wanted}")
     if turns[-1].role != "user":
         raise roles_error("the last message is from the assistant, wanted the user")
+
+
+def check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        fix = "give it as a text"
+        raise EdgeVLError(
+            "EVL-PROMPT-ROLES", f"{name} is no text", f"got {type(text).__name__}, wanted text", fix
+        )
+    check_unicode(text, name)
 
 
 def check_image_count(marks: int, images: int) -> None:

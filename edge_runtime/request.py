@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edge_runtime.constraint import Constraint
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.sampling import Sampling
+from edge_runtime.textstream import checked_stop_strings
 
 DEFAULT_MAX_TOKENS = 512
 MOST_LOGPROBS = 20
@@ -17,7 +18,8 @@ MOST_LOGPROBS = 20
 class Request:
     """How to answer. `max_tokens` None asks for as many as fit, up to 512. Under a constraint the answer ends where
     that is fulfilled, and the model's own stop strings are text like any other. `logprobs` is how many of the likeliest
-    tokens are told beside each chosen one, 0 its own alone; None tells none."""
+    tokens are told beside each chosen one, 0 its own alone; None tells none. Raises EdgeVLError for what nobody could
+    answer so, before any model is there."""
 
     max_tokens: int | None = None
     sampling: Sampling = Sampling()
@@ -26,8 +28,10 @@ class Request:
     logprobs: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):  # a text is a sequence of one-letter texts, and never meant so
-            object.__setattr__(self, "stop", (self.stop,))
+        object.__setattr__(self, "stop", checked_stop_strings(self.stop))
+        self._check_kind("sampling", self.sampling, isinstance(self.sampling, Sampling), "a Sampling")
+        is_constraint = self.constraint is None or isinstance(self.constraint, Constraint)
+        self._check_kind("constraint", self.constraint, is_constraint, "a JsonSchema, a Regex or a Choice")
         if self.max_tokens is not None and (type(self.max_tokens) is not int or self.max_tokens < 1):
             raise EdgeVLError(
                 "EVL-MAX-TOKENS",
@@ -42,4 +46,14 @@ class Request:
                 "logprobs is out of range",
                 f"got {told!r}, wanted a whole number, 0 to {MOST_LOGPROBS}",
                 "give logprobs a value in that range or leave it out",
+            )
+
+    @staticmethod
+    def _check_kind(name: str, value: object, is_right: bool, wanted: str) -> None:
+        if not is_right:
+            raise EdgeVLError(
+                "EVL-REQUEST-KIND",
+                f"{name} is nothing that can be asked for",
+                f"got {type(value).__name__}, wanted {wanted}",
+                f"give {name} one of edge_vl's own, or leave it out",
             )

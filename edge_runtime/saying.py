@@ -30,8 +30,8 @@ class Saying:
         matcher: GrammarMatcher | None = None,
     ) -> None:
         # The model's own stop strings would cut a text that a constraint allows.
-        stops = (*(() if matcher else stop_strings), *request.stop)
-        self._text = TextStream(tokenizer, stops, lead=matcher.lead if matcher else "")
+        lead, own = (matcher.lead, ()) if matcher else ("", stop_strings)
+        self._text = TextStream(tokenizer, request.stop, lead=lead, own_stops=own)
         rng = rng_from_seed(request.sampling.seed)
         self._tokens = Tokens(prompt.ids, request.sampling, rng, eos_id, limit, matcher)
         self._pieces: list[str] = []

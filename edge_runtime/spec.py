@@ -213,6 +213,7 @@ class ModelSpec:
         check(self.adaptor.width == self.decoder.width, "adaptor does not fit the decoder")
         check(self.preprocess.low.size == self.low.image_size, "pixels do not fit the SigLIP tower")
         check(self.prompt.image_id < self.decoder.vocab, "the image token lies outside the vocabulary")
+        check(self.prompt.bos_id < self.decoder.vocab, "the beginning token lies outside the vocabulary")
         check(self.prompt.eos_id < self.decoder.vocab, "the end token lies outside the vocabulary")
         if self.high is not None and self.preprocess.high is not None:
             check(self.adaptor.high_width == self.high.down_widths[1], "adaptor does not fit SAM")

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.tokenizer import Tokenizer
 
 MOST_STOP_STRINGS = 64
@@ -35,12 +35,15 @@ class TextStream:
         stop_strings: Iterable[str] = (),
         skip_special: bool = True,
         lead: str = "",
+        own_stops: Iterable[str] = (),
     ) -> None:
-        """`lead` is a character that may stand first and is no part of the text: no stop string sees it."""
+        """`lead` is a character that may stand first and is no part of the text: no stop string sees it. `own_stops` are the
+        model's, which count for nothing against the bounds of those that were asked for."""
         assert len(lead) < 2, "it comes whole"
         self._lead = lead
         self.tokenizer = tokenizer
-        self.stop_strings = checked_stop_strings(stop_strings)
+        stops = (*checked_stop_strings(own_stops), *checked_stop_strings(stop_strings))
+        self.stop_strings = tuple(dict.fromkeys(stops))
         self.skip_special = skip_special
         self.utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.held = ""  # decoded, but perhaps the beginning of a stop string
@@ -82,16 +85,24 @@ class TextStream:
 
 
 def checked_stop_strings(stop_strings: Iterable[str]) -> tuple[str, ...]:
-    stops = tuple(dict.fromkeys(stop_strings))
+    """Each once. Raises EdgeVLError EVL-STOP-STRINGS."""
+    is_list = isinstance(stop_strings, Iterable) and not isinstance(stop_strings, str | bytes)
+    every: tuple[object, ...] = tuple(stop_strings) if is_list else (stop_strings,)
+    stops = tuple(dict.fromkeys(stop for stop in every if isinstance(stop, str)))
+    strangers = [type(stop).__name__ for stop in every if not isinstance(stop, str)]
+    if strangers:
+        raise stops_error(f"got {listed(strangers)}, wanted texts", "give a text, or a list of texts")
     if all(0 < len(stop) <= LONGEST_STOP_STRING for stop in stops) and len(stops) <= MOST_STOP_STRINGS:
         return stops
-    raise EdgeVLError(
-        "EVL-STOP-STRINGS",
-        "the stop strings cannot be used",
+    raise stops_error(
         f"got {len(stops)} of {min(map(len, stops))} to {max(map(len, stops))} characters,"
         f" wanted at most {MOST_STOP_STRINGS} of 1 to {LONGEST_STOP_STRING}",
         "leave out empty stop strings and shorten the list",
     )
+
+
+def stops_error(why: str, fix: str) -> EdgeVLError:
+    return EdgeVLError("EVL-STOP-STRINGS", "the stop strings cannot be used", why, fix)
 
 
 def first_stop(text: str, known: int, stop_strings: tuple[str, ...]) -> StopHit | None:

@@ -25,7 +25,7 @@ class Tokenizer:
     """A byte-level BPE tokenizer read from tokenizer.json. Nothing here ever adds BOS or EOS.
 
     Control tokens are the added tokens flagged special, and added tokens that do not read as
-    ordinary text (`<|User|>`). Only `encode_with_control` and `split_control` recognise them.
+    ordinary text (`<|User|>`). Only `split_control` recognises them.
     Safe to share between threads.
     """
 
@@ -56,11 +56,6 @@ class Tokenizer:
         pattern = pattern_from_added(token for _, token in control)
         return Tokenizer(core, ids, special_ids, pattern, missing_bytes_of(core))
 
-    @property
-    def vocab_size(self) -> int:
-        """How many tokens there are, added ones included; the model's table may have more rows."""
-        return int(self.core.get_vocab_size(with_added_tokens=True))
-
     def encode(self, text: str) -> list[int]:
         """Ids of untrusted text: control tokens in it come out as the characters they are made of."""
         check_spellable(text, self.missing_bytes)
@@ -79,13 +74,6 @@ class Tokenizer:
         if len(text) >= LONG:
             return list(self.core.encode_batch([text], add_special_tokens=False)[0].ids)
         return list(self.core.encode(text, add_special_tokens=False).ids)
-
-    def encode_with_control(self, text: str) -> list[int]:
-        """Ids of a text whose control tokens are meant: for raw prompts and the model's own strings."""
-        ids: list[int] = []
-        for piece in self.split_control(text):
-            ids.extend([piece] if isinstance(piece, int) else self.encode(piece))
-        return ids
 
     def split_control(self, text: str) -> list[str | int]:
         """The text in order: control tokens as ids, what lies between them as non-empty strings."""
@@ -242,17 +230,22 @@ def missing_bytes_of(core: tokenizers.Tokenizer) -> bytes:
     return bytes(sorted(set(missing) - BYTES_OUTSIDE_UTF8))
 
 
-def check_spellable(text: str, missing_bytes: bytes) -> None:
-    """The library drops what it cannot spell without a word; we refuse such text instead."""
+def check_unicode(text: str, name: str = "the text") -> bytes:
+    """As UTF-8, which lone surrogates have no place in."""
     try:
-        data = text.encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise EdgeVLError(
             "EVL-TEXT-UNICODE",
-            "the text is not valid Unicode",
+            f"{name} is not valid Unicode",
             f"character {error.start} is the lone surrogate U+{ord(text[error.start]):04X}",
             "send well-formed UTF-8 text",
         ) from error
+
+
+def check_spellable(text: str, missing_bytes: bytes) -> None:
+    """The library drops what it cannot spell without a word; we refuse such text instead."""
+    data = check_unicode(text)
     if missing_bytes and len(data.translate(None, missing_bytes)) != len(data):
         raise EdgeVLError(
             "EVL-TEXT-UNSPELLABLE",

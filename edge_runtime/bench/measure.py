@@ -166,17 +166,18 @@ def answers_of(
     subject: Subject, options: BenchOptions, steps: Steps
 ) -> tuple[list[AnswerRun], Energy | None]:
     """The first one cold: it reads the weights from the disk and makes the engine's buffers, and is in no energy."""
-    answers, metered = list[AnswerRun](), list[MeteredRun]()
+    answers, metered = list[AnswerRun](), list[MeteredRun | None]()
     with Metered() as meter:
         for _ in range(1 + options.runs):
             before, start = meter.joules(), time.perf_counter()
             answers.append(answer_run(subject, options.pictures, options.prompt, options.max_tokens))
             seconds, after = time.perf_counter() - start, meter.joules()
-            if before is not None and after is not None:
-                metered.append(MeteredRun(after - before, seconds))
+            spent = None if before is None or after is None else after - before
+            metered.append(None if spent is None else MeteredRun(spent, seconds))
             steps.done()
         name = "" if meter.meter is None else meter.meter.name
-    return answers, energy_of(name, metered[1:]) if metered else None
+    warm = [each for each in metered[1:] if each is not None]
+    return answers, energy_of(name, warm) if warm else None
 
 
 def contexts_of(subject: Subject, options: BenchOptions, steps: Steps) -> dict[int, list[ContextRun]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge_runtime.backends.backend import Backend, DecoderGraph
 from edge_runtime.bundle import Bundle, check_hashes, readable
-from edge_runtime.choice import Wish, chosen
+from edge_runtime.choice import Choice, Wish
+from edge_runtime.loading import made_on_chosen
 from edge_runtime.progress import Progress
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.table import Table
@@ -73,11 +75,14 @@ def opened_subject(
     tokenizer = Tokenizer.open(bundle.tokenizer_path)
     prompts = PromptFormat(tokenizer, bundle.spec.prompt, bundle.spec.image_tokens)
     tokenizer_ms = lap.ms()
-    choice = chosen(bundle, wish, progress=progress)
+    subject = made_on_chosen(partial(subject_of, prompts=prompts), bundle, wish, progress)
+    return subject, LoadRun(hashing_ms, structure_ms, tokenizer_ms, lap.ms())
+
+
+def subject_of(bundle: Bundle, choice: Choice, prompts: PromptFormat) -> Subject:
     backend, capacity = choice.backend, choice.max_context or bundle.manifest.max_context
     for role in bundle.spec.roles:
         if role not in ("embed", "decoder"):
             backend.graph(role)
     decoder = backend.decoder(batch=1, capacity=capacity)
-    subject = Subject(bundle, backend, decoder, bundle.embedding(), prompts)
-    return subject, LoadRun(hashing_ms, structure_ms, tokenizer_ms, lap.ms())
+    return Subject(bundle, backend, decoder, bundle.embedding(), prompts)

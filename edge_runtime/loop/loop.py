@@ -22,7 +22,7 @@ from edge_runtime.loop.run import Run
 from edge_runtime.loop.ticket import Event, Question, Ticket
 from edge_runtime.sampling import NONFINITE_CODE
 from edge_runtime.tokenizer import Tokenizer
-from edge_runtime.vision import VisionEncoder
+from edge_runtime.vision import VisionEncoder, remembered_for
 from edge_runtime.voice import Voice
 
 LOST_CODE = "EVL-GPU-FAULT"  # after it the driver refuses this process everything
@@ -68,7 +68,9 @@ class Loop:
         table = bundle.embedding()
         self._rows = Rows(backend.decoder(limits.slots, capacity), table)
         pace = Pace(rules_for(backend.name))
-        self._reader = Reader(VisionEncoder(backend, bundle.spec), table, self._rows, self._counts, pace)
+        remembered = remembered_for(limits.slots, capacity, bundle.spec.image_tokens)
+        vision = VisionEncoder(backend, bundle.spec, remembered)
+        self._reader = Reader(vision, table, self._rows, self._counts, pace)
         self._queue: FairQueue[Run] = FairQueue(limits.waiting, limits.waiting_tokens)
         self._runs: list[Run] = []
         self._is_decodes_turn = False

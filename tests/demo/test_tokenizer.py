@@ -22,6 +22,7 @@ from edge_runtime.prompt import ImageRef, PromptFormat, Turn
 from edge_runtime.tokenizer import Tokenizer
 from export.checkpoint import Checkpoint
 from export.prompt import BEGIN, END, IMAGE, SYSTEM, prompt_from_checkpoint
+from tests.edge_runtime.tokenizer_samples import ids_with_control
 
 SPEC = SIZES["tiny"]
 SIZE = 511  # one less than the tiny model's table, so that the special ids are its own: 508, 509, 510
@@ -154,7 +155,7 @@ def test_codes_and_numbers_are_spelled_and_words_are_whole(
 @pytest.mark.parametrize("token", [BEGIN, END, IMAGE])
 def test_no_text_turns_into_a_special_token(token: str, ours: Tokenizer) -> None:
     assert ours.control_ids.isdisjoint(ours.encode(f"a {token} b"))
-    assert ours.encode_with_control(token) == [ours.control[token]]
+    assert ids_with_control(ours, token) == [ours.control[token]]
 
 
 # --- transformers and the runtime agree ---
@@ -175,7 +176,7 @@ def test_any_text_has_the_ids_of_transformers_and_comes_back(
 def test_text_with_special_tokens_has_the_ids_of_transformers(
     ours: Tokenizer, theirs: PreTrainedTokenizerFast, text: str
 ) -> None:
-    assert theirs(text).input_ids == ours.encode_with_control(text)
+    assert theirs(text).input_ids == ids_with_control(ours, text)
 
 
 def test_transformers_finds_every_special_token(theirs: PreTrainedTokenizerFast) -> None:

@@ -7,20 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edge_runtime.assistant import Assistant, Parts
 from edge_runtime.backends.backend import Array, Ints
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.constraint import Regex
+from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.request import DEFAULT_MAX_TOKENS, Request
 from edge_runtime.sampling import Sampling
 from edge_runtime.scores import Scores
 from edge_runtime.stopwatch import STAGES
 from tests.checkpoints import BOS_ID, IMAGE_ID
 from tests.edge_runtime.fake_backend import CONTEXT, IMAGE_TOKENS, Room, fake_bundle, room_for
+from tests.edge_runtime.tokenizer_samples import ids_with_control
 
 RED, BLUE = Image.new("RGB", (8, 8), (200, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 200))
 
@@ -167,7 +171,7 @@ def test_a_chat_shows_the_model_every_turn_before(bundle: Bundle) -> None:
     chat.ask("what?", RED)
     usage = chat.ask("sure?").usage
     text = "User: what?\n\nAssistant: a dog<｜end▁of▁sentence｜>User: sure?\n\nAssistant:"
-    ids = [BOS_ID, *room.assistant.tokenizer.encode_with_control(text)]
+    ids = [BOS_ID, *ids_with_control(room.assistant.tokenizer, text)]
     assert usage.prompt_tokens == len(ids) + IMAGE_TOKENS
     assert usage.image_tokens == IMAGE_TOKENS
     start, values = room.fed[-1 - usage.completion_tokens]
@@ -209,6 +213,40 @@ def test_an_answer_cannot_go_on_once_another_was_begun(bundle: Bundle) -> None:
     first = room.assistant.stream("one?")
     next(first)
     assert room.assistant.ask("two?").text == "abcdef"
+    with pytest.raises(EdgeVLError) as caught:
+        next(first)
+    assert caught.value.code == "EVL-STREAM-REPLACED"
+
+
+@pytest.mark.parametrize("work", ["edge_runtime.assistant.picture_from_source", "VisionEncoder.encode"])
+def test_an_answer_goes_on_after_the_fault_of_another_question_s_picture(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    def failing(*_: object) -> None:
+        raise MachineFault("EVL-IMAGE-MEMORY", "there is not enough memory", "it is large", "buy more")
+
+    room = room_for(bundle, "abcdef")
+    first = room.assistant.stream("one?")
+    begun = next(first)
+    monkeypatch.setattr(work if "assistant" in work else f"edge_runtime.vision.{work}", failing)
+    with pytest.raises(MachineFault):
+        room.assistant.stream("two?", RED)
+    assert begun + "".join(first) == "abcdef"
+    prompt = len(prompt_ids(room, "one?"))
+    assert [start for start, _ in room.fed] == [0, *range(prompt, prompt + 6)], "no token lost its prompt"
+
+
+def test_no_answer_goes_on_over_a_cache_that_a_fault_has_emptied(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_for(bundle, "abcdef")
+    first = room.assistant.stream("one?")
+    next(first)
+    assert room.assistant._parts is not None
+    sequence = room.assistant._parts.sequence
+    with pytest.raises(MachineFault), room.assistant._forgetting(sequence):
+        raise MachineFault("EVL-GPU-MEMORY", "the GPU's memory is full", "it has 8 MiB", "buy another")
+    assert sequence.keys == []
     with pytest.raises(EdgeVLError) as caught:
         next(first)
     assert caught.value.code == "EVL-STREAM-REPLACED"
@@ -257,6 +295,45 @@ def test_max_tokens_that_do_not_fit_are_an_error_with_both_numbers(bundle: Bundl
         room.assistant.ask("what?", request=Request(max_tokens=CONTEXT))
     assert f"{needed} tokens" in caught.value.why
     assert f"holds {CONTEXT}" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("text", "request_", "code"),
+    [
+        ("w" * 300, Request(), "EVL-CONTEXT-OVERFLOW"),
+        ("what?", Request(max_tokens=CONTEXT), "EVL-CONTEXT-OVERFLOW"),
+        ("what?", Request(constraint=Regex(r"[^\s\S]")), "EVL-CONSTRAINT-REGEX"),
+    ],
+)
+def test_a_question_s_own_mistakes_are_told_before_its_picture_is_encoded(
+    bundle: Bundle, text: str, request_: Request, code: str
+) -> None:
+    room = room_for(bundle, "x")
+    for ask in (
+        room.assistant.stream,
+        lambda text, image, system, request: room.assistant.raw(f"{text}<image>", image, request),
+    ):
+        with pytest.raises(EdgeVLError) as caught:
+            ask(text, RED, None, request_)
+        assert caught.value.code == code
+    assert room.backend.ran == []
+
+
+def test_a_raw_prompt_without_its_mark_is_told_before_its_picture_is_encoded(bundle: Bundle) -> None:
+    room = room_for(bundle, "x")
+    with pytest.raises(EdgeVLError) as caught:
+        room.assistant.raw("none", RED)
+    assert caught.value.code == "EVL-PROMPT-IMAGES"
+    assert room.backend.ran == []
+
+
+def test_as_many_pictures_are_remembered_as_the_cache_can_hold(bundle: Bundle) -> None:
+    room = room_for(bundle, "x")
+    shades = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in range(CONTEXT // IMAGE_TOKENS)]
+    for _ in range(2):
+        for shade in shades:
+            room.assistant.ask("what?", shade)
+    assert len(room.backend.ran) == 2 * len(shades) > 2 * 8
 
 
 def test_a_failed_question_leaves_the_conversation_as_it_was(bundle: Bundle) -> None:
@@ -334,6 +411,34 @@ def test_closing_lets_go_of_the_engine_while_the_assistant_is_still_held(bundle:
     assert decoder() is None
 
 
+def test_closing_lets_go_of_the_engine_while_an_unfinished_answer_is_still_held(bundle: Bundle) -> None:
+    room = room_for(bundle, "a dog")
+    stream = room.assistant.stream("what?", RED)
+    assert next(stream)
+    decoder = weakref.ref(room.backend.decoders.pop())
+    room.assistant.close()
+    gc.collect()
+    assert decoder() is None
+    with pytest.raises(EdgeVLError, match="EVL-ASSISTANT-CLOSED"):
+        next(stream)
+
+
+def test_closing_between_two_looks_at_the_parts_is_told_as_closing(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = room_for(bundle, "a dog")
+
+    def looked_at(assistant: Assistant) -> Parts | None:
+        found: Parts | None = assistant.__dict__["_parts"]
+        assistant.__dict__["_parts"] = None  # the beginning of `close`, in another thread
+        return found
+
+    monkeypatch.setattr(Assistant, "_parts", property(looked_at), raising=False)
+    with pytest.raises(EdgeVLError) as caught:
+        room.assistant.ask("what?")
+    assert caught.value.code == "EVL-ASSISTANT-CLOSED"
+
+
 def test_a_closed_assistant_looks_at_no_picture(bundle: Bundle) -> None:
     room = room_for(bundle, "a dog")
     room.assistant.close()
@@ -370,6 +475,27 @@ def test_one_token_has_no_speed_and_more_count_the_steps_between_them(bundle: Bu
     assert room_for(bundle, "abc").assistant.ask("what?", request=Request(max_tokens=2)).tokens_per_s > 0.0
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_file_s_bytes_are_read_in_whatever_they_are_held(bundle: Bundle, kind: type) -> None:
+    data = BytesIO()
+    RED.save(data, "PNG")
+    for image in (kind(data.getvalue()), [kind(data.getvalue())]):
+        assert room_for(bundle, "a").assistant.ask("what?", image).usage.image_tokens == IMAGE_TOKENS
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_an_open_file_is_no_list_of_its_lines(bundle: Bundle, tmp_path: Path, is_listed: bool) -> None:
+    RED.save(tmp_path / "red.png")
+    with (tmp_path / "red.png").open("rb") as file:
+        files: list[Any] = [file, BytesIO(b""), BytesIO(b"a\nb\n")]
+        for image in files:
+            with pytest.raises(EdgeVLError) as caught:
+                room_for(bundle, "a").assistant.ask("what?", [image] if is_listed else image)
+            assert caught.value.code == "EVL-IMAGE-SOURCE"
+            assert f"got {type(image).__name__}" in caught.value.why
+            assert "file.read()" in caught.value.fix
+
+
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.uint8), 5, bytearray(b"x")])
 def test_what_is_no_picture_is_named(bundle: Bundle, image: object) -> None:
     with pytest.raises(EdgeVLError) as caught:
@@ -381,6 +507,57 @@ def test_what_is_no_text_is_named(bundle: Bundle) -> None:
     with pytest.raises(EdgeVLError) as caught:
         room_for(bundle, "a").assistant.ask(5)  # type: ignore[arg-type]
     assert caught.value.code == "EVL-PROMPT-ROLES"
+
+
+@pytest.mark.parametrize("system", [5, b"be brief"])
+def test_a_system_text_that_is_none_is_named(bundle: Bundle, system: Any) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        room_for(bundle, "a").assistant.ask("what?", system=system)
+    assert (caught.value.code, caught.value.what) == ("EVL-PROMPT-ROLES", "the system text is no text")
+
+
+def test_a_raw_prompt_that_is_no_text_is_named(bundle: Bundle) -> None:
+    prompt: Any = None
+    with pytest.raises(EdgeVLError) as caught:
+        room_for(bundle, "a").assistant.raw(prompt)
+    assert (caught.value.code, caught.value.why) == ("EVL-PROMPT-ROLES", "got NoneType, wanted text")
+
+
+@pytest.mark.parametrize("sampling", [None, {"temperature": 1}])
+def test_a_sampling_that_is_none_is_refused(sampling: Any) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Request(sampling=sampling)
+    assert caught.value.code == "EVL-REQUEST-KIND"
+    assert caught.value.why == f"got {type(sampling).__name__}, wanted a Sampling"
+
+
+@pytest.mark.parametrize("constraint", ["a|b", {"type": "object"}, Regex])
+def test_a_constraint_that_is_none_is_refused(constraint: Any) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Request(constraint=constraint)
+    assert caught.value.code == "EVL-REQUEST-KIND"
+    assert "wanted a JsonSchema, a Regex or a Choice" in caught.value.why
+
+
+@pytest.mark.parametrize("stop", [None, 5, [1], ["a", None], b"a"])
+def test_what_is_no_stop_text_is_refused(stop: Any) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Request(stop=stop)
+    assert caught.value.code == "EVL-STOP-STRINGS"
+    assert "wanted texts" in caught.value.why
+
+
+@pytest.mark.parametrize("stop", ["", ["a", ""], "x" * 1025, [str(number) for number in range(65)]])
+def test_stop_texts_out_of_bounds_are_refused_before_a_model_is_there(stop: str | list[str]) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Request(stop=stop)
+    assert caught.value.code == "EVL-STOP-STRINGS"
+
+
+def test_the_model_s_own_stop_texts_take_no_room_from_those_that_are_asked_for(bundle: Bundle) -> None:
+    request = Request(stop=[f"<{number}>" for number in range(64)])
+    for text in ("a <63> b", "aUser: b"):
+        assert room_for(bundle, text).assistant.ask("what?", request=request).text.strip() == "a"
 
 
 def test_one_stop_text_is_not_taken_for_its_letters(bundle: Bundle) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.bench import measure
 from edge_runtime.bench.energy import Metered, Rails, meter_here, rails_of
+from edge_runtime.bench.options import BenchOptions
 from edge_runtime.bench.runs import MeteredRun
+from edge_runtime.bench.sample import sample_jpeg
 from edge_runtime.bench.summary import energy_of
+from edge_runtime.progress import silent
+from tests.edge_runtime.bench_samples import FakeClock, slow_subject
 
 
 def put(folder: Path, **values: object) -> Path:
@@ -115,6 +121,39 @@ def test_a_meter_that_goes_away_ends_nothing_else(tmp_path: Path) -> None:
         assert metered.joules() == 0.0
         (zone / "energy_uj").unlink()
         assert metered.joules() is None
+
+
+@dataclass
+class Readings(Metered):
+    """A meter that says what was written down for it, before and after every answer."""
+
+    said: list[float | None] = field(default_factory=list)
+    meter: None = None
+
+    def joules(self) -> float | None:
+        return self.said.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ([0.0, 5.0, None, None, None, None], None),  # the cold run's alone
+        ([None, None, 10.0, 12.0, 20.0, 24.0], [2.0, 4.0]),
+        ([None, 5.0, 10.0, 12.0, 20.0, None], [2.0]),
+        ([0.0, 5.0, 10.0, 12.0, 20.0, 24.0], [2.0, 4.0]),
+        ([None] * 6, None),
+    ],
+)
+def test_energy_is_of_the_warm_runs_that_were_metered(
+    said: list[float | None], wanted: list[float] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, _ = slow_subject(tmp_path / "b", FakeClock())
+    monkeypatch.setattr(measure, "Metered", lambda: Readings(list(said)))
+    options = BenchOptions(tmp_path / "b", (sample_jpeg(),), "hi", 2, 2, ())
+    answers, energy = measure.answers_of(subject, options, measure.Steps(silent, 3))
+    assert len(answers) == 3
+    found = None if energy is None else (energy.answer_j.low, energy.answer_j.high, energy.answer_j.runs)
+    assert found == (None if wanted is None else (min(wanted), max(wanted), len(wanted)))
 
 
 def test_an_answer_costs_joules_and_while_it_is_given_watts() -> None:

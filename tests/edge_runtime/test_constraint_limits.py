@@ -68,6 +68,38 @@ def test_what_is_no_schema_is_refused_when_it_is_made(text: str, why: str) -> No
     assert why in caught.value.why
 
 
+def test_a_schema_that_is_not_written_down_says_how() -> None:
+    document: Any = {"type": "object"}
+    with pytest.raises(EdgeVLError) as caught:
+        JsonSchema(document)
+    assert (caught.value.code, caught.value.why) == ("EVL-CONSTRAINT-SCHEMA", "got dict, wanted its text")
+    assert "json.dumps(schema)" in caught.value.fix
+
+
+@pytest.mark.parametrize("pattern", [None, 5, b"a"])
+def test_an_expression_is_text(pattern: Any) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Regex(pattern)
+    assert caught.value.code == "EVL-CONSTRAINT-REGEX"
+    assert caught.value.why == f"got {type(pattern).__name__}, wanted text"
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [([1], "int"), (["a", None], "NoneType"), (None, "NoneType"), (5, "int"), (b"ab", "bytes")],
+)
+def test_a_choice_is_of_texts(options: Any, kind: str) -> None:
+    with pytest.raises(EdgeVLError) as caught:
+        Choice(options)
+    assert (caught.value.code, caught.value.why) == ("EVL-CONSTRAINT-CHOICE", f"got {kind}, wanted texts")
+
+
+def test_a_choice_may_be_any_row_of_texts() -> None:
+    rows: list[Any] = [["a", "b", "a"], ("a", "b"), (each for each in "ab"), {"a": 1, "b": 2}]
+    assert [Choice(row).options for row in rows] == [("a", "b")] * 4
+    assert Choice("ab").options == ("ab",)
+
+
 @pytest.mark.parametrize("text", ["true", "{}", '{"type": "object"}', "\n{}\n"])
 def test_the_smallest_schemas_are_taken(text: str) -> None:
     check_constraint(JsonSchema(text))

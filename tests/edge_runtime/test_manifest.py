@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_runtime.bundle import read_manifest
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import (
+    MANIFEST_NAME,
     FileEntry,
     GraphEntry,
     Manifest,
@@ -19,7 +22,6 @@ from edge_runtime.manifest import (
     TableEntry,
     TableType,
     bytes_from_manifest,
-    manifest_from_bytes,
     path_fault,
 )
 from tests.edge_runtime.bundle_samples import OPSET, manifest_of, sample_entry, write_sample_files
@@ -36,6 +38,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture
 def plain(manifest: Manifest) -> Any:
     return json.loads(bytes_from_manifest(manifest))
+
+
+def manifest_from_bytes(text: bytes) -> Manifest:
+    """As a bundle reads its own."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / MANIFEST_NAME).write_bytes(text)
+        return read_manifest(Path(folder))[0]
 
 
 def test_a_manifest_survives_the_way_to_text_and_back(manifest: Manifest) -> None:

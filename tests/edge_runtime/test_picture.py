@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 from edge_runtime import picture_header as header_module
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.picture import picture_from_bytes, picture_from_file
+from edge_runtime.picture import picture_from_bytes, picture_from_file, picture_from_image
 from edge_runtime.picture_limits import PictureLimits
 
 LIMITS = PictureLimits()
@@ -133,6 +133,38 @@ def test_orientation_is_applied_once(orientation: int, kind: str) -> None:
     assert np.array_equal(np.asarray(again), wanted)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_open_picture_is_turned_once_whether_it_was_loaded_or_not(orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise(40, 24), kind, exif=exif)
+    wanted = decode(data)
+    with Image.open(io.BytesIO(data)) as lazy, Image.open(io.BytesIO(data)) as loaded:
+        loaded.load()
+        for each in (lazy, loaded):
+            assert np.array_equal(np.asarray(picture_from_image(each)), wanted)
+
+
+def test_an_open_picture_whose_file_is_cut_is_refused_as_damaged() -> None:
+    data = encoded(noise(64, 64), "PNG")
+    with Image.open(io.BytesIO(data[: len(data) // 2])) as lazy, pytest.raises(EdgeVLError) as caught:
+        picture_from_image(lazy)
+    assert caught.value.code == "EVL-IMAGE-BROKEN"
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_picture_that_was_closed_is_refused(is_loaded: bool, tmp_path: Path) -> None:
+    noise(8, 8).save(tmp_path / "a.png")
+    picture = Image.open(tmp_path / "a.png")
+    if is_loaded:
+        picture.load()
+    picture.close()
+    with pytest.raises(EdgeVLError) as caught:
+        picture_from_image(picture)
+    assert caught.value.code == "EVL-IMAGE-BROKEN"
+
+
 def test_an_orientation_outside_the_standard_leaves_the_picture_as_it_is() -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
@@ -231,6 +263,30 @@ def test_other_files_are_refused_by_name_with_a_remedy(data: bytes, word: str) -
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_animations_and_pages_are_refused(kind: str) -> None:
     data = encoded(noise(16, 16), kind, save_all=True, append_images=[noise(16, 16).rotate(90)])
+    assert refusal(data).code == "EVL-IMAGE-FRAMES"
+
+
+def one_frame_png(*extra: bytes) -> bytes:
+    control = chunk(b"acTL", struct.pack(">II", 1, 0))
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 3, 2, 0, 0, 1, 10, 0, 0))
+    return png(3, 2, control, frame, *extra, rows=b"\0abc\0def")
+
+
+def test_an_animation_of_one_frame_is_a_picture() -> None:
+    assert decode(one_frame_png())[:, :, 0].tobytes() == b"abcdef"
+
+
+@pytest.mark.parametrize("count", [0, 2, 1 << 31])
+def test_an_animation_of_any_other_count_is_refused(count: int) -> None:
+    data = png(3, 2, chunk(b"acTL", struct.pack(">II", count, 0)), rows=bytes(8))
+    assert refusal(data).code == "EVL-IMAGE-FRAMES"
+
+
+def test_an_animation_whose_one_frame_is_not_the_picture_is_refused() -> None:
+    data = encoded(
+        noise(16, 16), "PNG", save_all=True, default_image=True, append_images=[noise(16, 16).rotate(90)]
+    )
+    assert b"acTL\0\0\0\1" in data
     assert refusal(data).code == "EVL-IMAGE-FRAMES"
 
 

@@ -123,6 +123,34 @@ def test_control_tokens_in_texts_and_system_are_plain_text(form: PromptFormat) -
     assert form.tokenizer.control[REF] not in ids
 
 
+@pytest.mark.parametrize(
+    ("texts", "system", "name"),
+    [
+        (("ok", "yes", "ab\ud800"), None, "message 3"),
+        (("ab\ud800", "yes", "ok"), None, "message 1"),
+        ((f"{IMAGE}\ud800",), "", "message 1"),
+        (("ok",), "ab\ud800", "the system text"),
+    ],
+)
+def test_a_lone_surrogate_is_told_at_its_place_in_its_own_text(
+    form: PromptFormat, texts: tuple[str, ...], system: str | None, name: str
+) -> None:
+    turns = [
+        Turn("assistant" if index % 2 else "user", text, (CAT,) * text.count(IMAGE))
+        for index, text in enumerate(texts)
+    ]
+    error = error_of(lambda: form.chat_prompt_tokens(turns, system))
+    place = next(text.find("\ud800") for text in (*texts, system or "") if "\ud800" in text)
+    assert (error.code, error.what) == ("EVL-TEXT-UNICODE", f"{name} is not valid Unicode")
+    assert error.why == f"character {place} is the lone surrogate U+D800"
+
+
+def test_a_lone_surrogate_of_a_raw_prompt_is_told_at_its_place(form: PromptFormat) -> None:
+    error = error_of(lambda: form.raw_prompt_tokens(f"a<image>b{EOS}\ud800", (CAT,)))
+    assert error.code == "EVL-TEXT-UNICODE"
+    assert f"character {len(f'a<image>b{EOS}')} is" in error.why
+
+
 @pytest.mark.parametrize("system", ["", "  ", "\n"])
 def test_no_system_text_leaves_its_separator_out_too(form: PromptFormat, system: str) -> None:
     assert chat_text(form, Turn("user", "Hi"), system=system) == f"{BOS}User: Hi\n\nAssistant:"

@@ -11,6 +11,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.textstream import LONGEST_STOP_STRING, MOST_STOP_STRINGS, TextStream
 from edge_runtime.tokenizer import Tokenizer
 from tests.edge_runtime.test_tokenizer import EOS, save_tokenizer
+from tests.edge_runtime.tokenizer_samples import ids_with_control, token_count
 
 FACE = "🙂"
 FAMILY = "👩‍👩‍👧"  # five code points, joined
@@ -28,7 +29,7 @@ def pieces_of(stream: TextStream, ids: Iterable[int]) -> list[str]:
 
 def byte_ids(tokenizer: Tokenizer, data: bytes) -> list[int]:
     """One id for each byte, so that every character beyond ASCII is spread over tokens."""
-    by_byte = {tokenizer.bytes_of(id_): id_ for id_ in range(tokenizer.vocab_size)}
+    by_byte = {tokenizer.bytes_of(id_): id_ for id_ in range(token_count(tokenizer))}
     return [by_byte[bytes([value])] for value in data]
 
 
@@ -101,7 +102,7 @@ def test_any_bytes_one_a_token_give_the_text_that_decoding_them_together_gives(
 
 
 def test_special_tokens_are_shown_on_request_only(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode_with_control(f"a{EOS}b")
+    ids = ids_with_control(tokenizer, f"a{EOS}b")
     assert "".join(pieces_of(TextStream(tokenizer), ids)) == "ab"
     assert "".join(pieces_of(TextStream(tokenizer, (), skip_special=False), ids)) == f"a{EOS}b"
 
@@ -117,7 +118,7 @@ def test_a_stop_string_ends_the_text_and_is_not_shown(tokenizer: Tokenizer) -> N
 
 def test_a_stop_string_written_as_a_special_token_is_found_when_shown(tokenizer: Tokenizer) -> None:
     stream = TextStream(tokenizer, [EOS], skip_special=False)
-    assert "".join(pieces_of(stream, tokenizer.encode_with_control(f"a{EOS}b"))) == "a"
+    assert "".join(pieces_of(stream, ids_with_control(tokenizer, f"a{EOS}b"))) == "a"
 
 
 def test_the_beginning_of_a_stop_string_is_held_until_it_is_certain(tokenizer: Tokenizer) -> None:

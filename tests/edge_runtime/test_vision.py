@@ -6,7 +6,7 @@ from PIL import Image
 
 from demo.sizes import SIZES
 from edge_runtime.stopwatch import Stopwatch
-from edge_runtime.vision import VisionEncoder, digest_of
+from edge_runtime.vision import VisionEncoder, digest_of, remembered_for
 from tests.edge_runtime.fake_backend import IMAGE_TOKENS, FakeBackend, fake_spec
 
 
@@ -46,6 +46,16 @@ def test_the_picture_used_longest_ago_is_forgotten_first(backend: FakeBackend) -
     assert backend.ran == []
     encoder.encode(picture(2), Stopwatch())
     assert backend.ran == ["vision_low", "adaptor"]
+
+
+@pytest.mark.parametrize(
+    ("slots", "capacity", "image_tokens", "wanted"),
+    [(1, 4096, 576, 8), (4, 4096, 576, 28), (1, 16384, 576, 28), (64, 16384, 576, 64), (1, 100, 576, 8)],
+)
+def test_as_many_pictures_are_remembered_as_rows_can_hold_within_bounds(
+    slots: int, capacity: int, image_tokens: int, wanted: int
+) -> None:
+    assert remembered_for(slots, capacity, image_tokens) == wanted
 
 
 def test_time_is_spent_on_preprocessing_and_vision_of_new_pictures_only(backend: FakeBackend) -> None:

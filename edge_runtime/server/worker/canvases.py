@@ -9,7 +9,7 @@ from threading import Lock
 
 from PIL import Image
 
-REMEMBERED = 8  # as many as the engine remembers encoded
+REMEMBERED = 8  # megabytes each; of a picture shown again whose canvas is gone only the file is decoded again
 
 
 class Canvases:

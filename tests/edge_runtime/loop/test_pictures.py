@@ -79,6 +79,11 @@ def test_of_two_who_show_one_picture_the_second_finds_it_encoded(
     assert (loop.pictures, loop.known_pictures) == (2, 1)
 
 
+def test_as_many_pictures_are_remembered_as_the_rows_can_hold(loop: Loop, bundle: Bundle) -> None:
+    held = 3 * (bundle.manifest.max_context // bundle.spec.image_tokens)
+    assert loop._reader._vision.remembered == min(max(8, held), 64) > 8
+
+
 def test_a_question_without_a_picture_is_read_between_the_pieces_of_one(
     loop: Loop, bundle: Bundle, ran: list[str]
 ) -> None:

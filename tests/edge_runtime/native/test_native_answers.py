@@ -129,8 +129,9 @@ def test_two_towers_are_begun_before_either_is_waited_for(subjects: Path, tmp_pa
     bundle, board = bundle_in(subjects, "trt"), Board()
     assert "vision_high" in bundle.spec.roles
     with board.assistant(bundle, "trt", tmp_path / "plans") as found:
+        decoded = found.decoded(picture(4), Stopwatch())
         before = len(board.driver.log)
-        found.encoded(picture(4), Stopwatch())
+        found.encoded(decoded, Stopwatch())
         names = [call.name for call in board.driver.log[before:]]
     first_wait = names.index("cuStreamSynchronize")
     assert names[:first_wait].count("cuMemcpyHtoDAsync_v2") == 2
