@@ -244,5 +244,7 @@ def checked_context(bundle: Bundle, max_context: int | None) -> int:
         "EVL-CONTEXT-LIMIT",
         f"a context of {max_context} tokens is not possible with this bundle",
         f"it was exported for 1 to {limit}",
-        "lower --max-context, or export again with a higher one",
+        "lower --max-context, or export again with a higher one"
+        if max_context > 0
+        else "raise --max-context",
     )

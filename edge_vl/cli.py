@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from edge_runtime import standard_streams
@@ -42,6 +43,8 @@ def told_status(arguments: Sequence[str], terminal: Terminal, is_json: bool) -> 
     except (BrokenPipeError, KeyboardInterrupt, Stopped):
         raise
     except SystemExit as end:  # --help and --version
+        with suppress(BrokenPipeError):  # who has seen enough of it
+            terminal.write("")  # what was printed has to arrive
         return int(end.code or 0)
     except BaseException as fault:  # panics of Rust libraries are no Exceptions
         if (stopped := terminal.signals.cause()) is not None:

@@ -42,6 +42,14 @@ def test_a_full_disk_behind_stdout_is_told(bundle: Path) -> None:
     assert len(err.splitlines()) == 3
 
 
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_that_nobody_gets_is_told(flag: str) -> None:
+    with Path("/dev/full").open("wb") as full, started(flag, stdout=full) as process:
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 3
+    assert b"[EVL-STDOUT]" in err and len(err.splitlines()) == 3
+
+
 def test_a_full_disk_behind_stderr_changes_no_status(bundle: Path) -> None:
     with (
         Path("/dev/full").open("wb") as full,
