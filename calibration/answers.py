@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.desk import Desk
-from calibration.minmax import Feeds
 from calibration.samples import Sample, SampleSet
+from calibration.session import Feeds
 from calibration.soundness import error_in_bundle
 from calibration.speaker import Ids, Logits, Speaker
 from edge_runtime.bundle import Bundle

@@ -14,7 +14,8 @@ from calibration.blocks import Floats
 from calibration.cache_trt10 import CHOICE, OLD, ByteCache
 from calibration.decision import INT8_LIMIT
 from calibration.migration import Scaling
-from calibration.minmax import Feeds, appended, constant, session_from_model
+from calibration.minmax import appended, constant
+from calibration.session import Feeds, Session
 from calibration.soundness import called, error_in_graph
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
@@ -57,8 +58,8 @@ def cache_scales(
     """From the keys and values of whole answers, each from an empty cache; `samples` are names, for errors."""
     model = ir.load(path)
     names = watch_caches(model.graph)
-    session = session_from_model(model, path.parent, threads)
-    needed = {each.name for each in session.get_inputs()}
+    session = Session(model, path.parent, threads, path.stem)
+    needed = session.needed
     largest = {name: np.zeros((1, 1), np.float32) for name in names}
     for done, sample in enumerate(feeds):
         progress("measuring the cache", done, len(feeds))

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from calibration.agreement import Agreement, agreement_of
 from calibration.aim import Aim, Kept, float_evaluation, kept_plan
 from calibration.answers import Answers
@@ -35,16 +33,15 @@ from calibration.refusals import (
     has_room,
 )
 from calibration.samples import SampleSet
+from calibration.software import versions
 from calibration.trial import Trial
 from calibration.writer import PAGE_NAME, BundleWriter, written_in
-from edge_runtime.backends.ort import imported_onnxruntime
 from edge_runtime.bundle import Bundle, file_entries, write_manifest
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import QUALITY_NAME, Calibration, Manifest
 from edge_runtime.progress import Progress
 from edge_runtime.publish import check_free_space, staged_folder
 from edge_runtime.record import bytes_from_json, json_from_record
-from edge_runtime.version import VERSION
 
 NO_SAMPLES = hashlib.sha256(b"").hexdigest()
 NO_AIM = Aim()
@@ -182,13 +179,12 @@ def origin_of(subject: Subject) -> Calibration:
 def key_of(bundle: Bundle, recipe: Recipe, samples: SampleSet, threads: int) -> str:
     """Of everything that decides what a calibration finds, down to the last bit; `desk.MATTERS` says it in words."""
     files = [(entry.path, entry.sha256) for entry in bundle.manifest.files]
-    versions = [VERSION, imported_onnxruntime().__version__, np.__version__]
     manifest = bundle.manifest
     model = [
         json_from_record(manifest.spec),
         manifest.max_context,
     ]  # not in any file: how pictures and prompts are read
-    said = [files, model, asdict(recipe), [each.sha256 for each in samples.samples], threads, versions]
+    said = [files, model, asdict(recipe), [each.sha256 for each in samples.samples], threads, versions()]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

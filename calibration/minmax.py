@@ -13,11 +13,10 @@ import onnx_ir as ir
 
 from calibration.decision import INT8_LIMIT
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
+from calibration.session import Feeds, Session
 from calibration.soundness import called, error_in_graph
-from edge_runtime.backends.ort import FATAL, PROVIDERS, imported_onnxruntime
 from edge_runtime.errors import EdgeVLError
 
-Feeds = Mapping[str, npt.NDArray[Any]]
 Maxima = npt.NDArray[np.float32]
 
 
@@ -33,14 +32,14 @@ class WatchedGraph:
         self._path = path
         model, self._watched = watched_model(path, names, has_results)
         self._results = [str(value.name) for value in model.graph.outputs][: -2 * len(self._watched) or None]
-        self._session = session_from_model(model, path.parent, threads)
+        self._session = Session(model, path.parent, threads, path.stem)
         self._largest: dict[str, Maxima] = {}
         self.done = 0
 
     def run(self, feeds: Feeds, sample: str = "") -> dict[str, npt.NDArray[Any]]:
         """`sample` is what these are called in errors."""
         said = sample or called((), self.done)
-        found = self._session.run(None, dict(feeds))
+        found = self._session.run(None, feeds)
         count = len(self._results)
         figures = found[count:]
         for name, peaks, total in zip(self._watched, figures[::2], figures[1::2], strict=True):
@@ -124,18 +123,6 @@ def constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
     value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
-
-
-def session_from_model(model: ir.Model, folder: Path, threads: int) -> Any:
-    """A session on a model in memory whose weights lie in `folder`."""
-    onnxruntime = imported_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = FATAL
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    options.add_session_config_entry("session.disable_prepacking", "1")  # it would copy every weight
-    data = ir.to_proto(model).SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=PROVIDERS)
 
 
 def check_finite(path: Path, name: str, peak: float, total: float, sample: str) -> None:

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from calibration.blocks import Floats
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
-from calibration.minmax import Feeds, appended, constant, session_from_model
+from calibration.minmax import appended, constant
+from calibration.session import Feeds, Session
 from calibration.shrinkage import drawn_to_diagonal
 from calibration.soundness import called, error_in_graph
 
@@ -93,7 +93,7 @@ def gathered(
 ) -> Mapping[str, Floats]:
     """x^T x by value, drawn towards inputs that do not go together; `samples` are names, for errors."""
     session = session_of_moments(path, group, threads)
-    needed = {each.name for each in session.get_inputs()}
+    needed = session.needed
     sums = {each.value: np.zeros((each.width, each.width), np.float32) for each in group}
     tokens: Counter[str] = Counter()
     for number, sample in enumerate(feeds):
@@ -109,14 +109,14 @@ def gathered(
     return sums
 
 
-def session_of_moments(path: Path, group: Sequence[Watched], threads: int) -> Any:
+def session_of_moments(path: Path, group: Sequence[Watched], threads: int) -> Session:
     model = ir.load(path)
     graph = model.graph
     graph.outputs.clear()  # what nobody asks for is not computed
     values = values_by_name(graph)
     for number, watched in enumerate(group):
         add_moment(graph, values[watched.value], watched.width, f"moment{number}")
-    return session_from_model(model, path.parent, threads)
+    return Session(model, path.parent, threads, path.stem)
 
 
 def values_by_name(graph: ir.Graph) -> dict[str, ir.Value]:

@@ -66,9 +66,10 @@ def finer_section(report: Mapping[str, Any]) -> str:
         (f"{role} {layer['layer']}", f"{was} → {layer['as']}", reason(layer, alone.get(role, {})))
         for role, layer, was in finer_layers(report["recipe"], report["roles"])
     ]
-    if not rows:
-        return ""
-    text = paragraph(f"{plural(len(rows), 'layer')} nearer to float than the recipe asks.")
+    told = [f"Not alike in all dialects: {each}." for each in report.get("differing", [])]
+    if rows:
+        told.insert(0, f"{plural(len(rows), 'layer')} nearer to float than the recipe asks.")
+    text = "".join(map(paragraph, told))
     head = ("layer", "asked → became", "why")
     first, rest = (table(head, some, texts=3) for some in (rows[:FIRST], rows[FIRST:]))
     return section(

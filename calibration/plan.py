@@ -60,7 +60,7 @@ class GptqRounding:
     def __call__(self, name: str, weight: Weight, how: Int4 | Int8) -> Quantised:
         if isinstance(how, Int8):
             return quantised_from_weight(name, weight, how)
-        key = f"gptq-{how.block}-{hashlib.sha256(weight.tobytes()).hexdigest()}"
+        key = f"gptq-{how.block}-{key_of(name, weight)}"
         laid = self._desk.take(key)
         if laid is not None:
             integers = int4_from_packed(laid["integers"], weight.size).reshape(weight.shape)
@@ -68,3 +68,9 @@ class GptqRounding:
         made = gptq_from_weight(name, weight, how.block, self._moments.of(name))
         self._desk.lay(key, {"integers": packed_from_int4(made.integers), "scales": made.scales})
         return made
+
+
+def key_of(name: str, weight: Weight) -> str:
+    """Of what is rounded: a layer's name says with which moments, its bytes which part of a head it is."""
+    said = f"{name} {weight.dtype} {weight.shape} ".encode()
+    return hashlib.sha256(said + weight.tobytes()).hexdigest()

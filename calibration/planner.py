@@ -10,12 +10,13 @@ from calibration.awq import AwqSearch
 from calibration.cache import CacheScales, cache_scales
 from calibration.desk import Desk
 from calibration.migration import pairs_of, scaling_from_factors
-from calibration.minmax import Feeds, WatchedGraph
+from calibration.minmax import WatchedGraph
 from calibration.moments import Moments
 from calibration.plan import AwqRounding, GptqRounding, Plan
 from calibration.ranges import Ranges, layer_names, vision_ranges
 from calibration.recipe import HEAD, Recipe
 from calibration.samples import SampleSet
+from calibration.session import Feeds
 from calibration.soundness import called
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect

@@ -26,9 +26,13 @@ def quality_from(
     outcomes: Outcomes,
     agreement: Agreement | None,
 ) -> dict[str, object]:
-    """What `quality.json` holds. Integers and scales are the same in all dialects, so one of them is told."""
+    """What `quality.json` holds. Integers and scales are the same in all dialects, so one of them is told.
+
+    Where a layer could not be stored alike, `differing` says so: what was measured is not what the others answer.
+    """
     first = next(iter(outcomes.values()), {})
-    return {
+    differing = differing_layers(outcomes)
+    return ({"differing": differing} if differing else {}) | {
         "recipe": asdict(recipe),
         "samples": {
             "count": len(samples.samples),
@@ -39,6 +43,26 @@ def quality_from(
         "agreement": headline(agreement),
         "answers": [] if agreement is None else [asdict(each) for each in agreement.answers],
     }
+
+
+def differing_layers(outcomes: Outcomes) -> list[str]:
+    """As in "decoder head: float in ort, int4/128 and float in trt10": whose parts do not allow the same everywhere."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for dialect, roles in outcomes.items():
+        for role, every in roles.items():
+            for each in every:
+                found.setdefault((role, each.layer), {}).setdefault(dialect, []).append(
+                    words_of(each.decision)
+                )
+    told = {
+        name: {dialect: " and ".join(dict.fromkeys(words)) for dialect, words in dialects.items()}
+        for name, dialects in found.items()
+    }
+    return [
+        f"{role} {layer}: {', '.join(f'{words} in {dialect}' for dialect, words in each.items())}"
+        for (role, layer), each in told.items()
+        if len(set(each.values())) > 1
+    ]
 
 
 def layer_report(outcome: Outcome) -> dict[str, object]:

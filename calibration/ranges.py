@@ -70,6 +70,7 @@ def vision_ranges(
     if observer == "minmax":
         reaches = first.reaches_after(factors)
     else:
+        del first  # its towers: the second's would be in memory beside them
         second = WatchedVision(bundle, dialect, observer, threads, factors)
         reaches = second.watch(samples, desk, SMOOTH_RANGES, progress)
     return Ranges(reaches, {role: scaling_from_factors(each) for role, each in found.items()})

@@ -12,6 +12,7 @@ from calibration.decision import BLOCKS
 from calibration.evaluation import check_exam
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
+from edge_runtime.backends.ort_library import check_byte_caches
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import Manifest, bytes_from_manifest
@@ -85,7 +86,10 @@ def check_ranking(recipe: Recipe, has_samples: bool, budget: Budget) -> None:
 
 
 def check_cache(bundle: Bundle, recipe: Recipe) -> None:
-    if recipe.kv == "int8" and not carriers_in(bundle):
+    carriers = carriers_in(bundle) if recipe.kv == "int8" else []
+    if any(each.dialect == "ort" for each in carriers):  # what is written is asked here, and would be there
+        check_byte_caches("this bundle's cache would be 8-bit", "calibrate without --kv int8")
+    if recipe.kv == "int8" and not carriers:
         what = "the cache cannot hold bytes"
         why = f"only {' and '.join(DIALECTS)} graphs can carry that; trt's update in place takes floats alone"
         fix = f"export the bundle with --dialect {' or '.join(DIALECTS)}, or leave --kv as it is"

@@ -12,8 +12,9 @@ import onnx_ir as ir
 
 from calibration.histogram import Histogram
 from calibration.layer import check_names, input_of, layers_from_graph
-from calibration.minmax import Feeds, Maxima, check_finite, check_reached, session_from_model
+from calibration.minmax import Maxima, check_finite, check_reached
 from calibration.observer import Observer, reach_of
+from calibration.session import Feeds, Session
 from calibration.soundness import called
 
 
@@ -41,13 +42,13 @@ class SpreadGraph:
         self._histograms = [Histogram() for _ in range(len(model.graph.outputs) - results)]
         self._factors = {self._numbers[name]: each for name, each in (factors or {}).items()}
         self._largest: dict[int, Maxima] = {}  # of each input's channels
-        self._session = session_from_model(model, path.parent, threads)
+        self._session = Session(model, path.parent, threads, path.stem)
         self.done = 0
 
     def run(self, feeds: Feeds, sample: str = "") -> dict[str, npt.NDArray[Any]]:
         """`sample` is what these are called in errors."""
         said = sample or called((), self.done)
-        found = self._session.run(None, dict(feeds))
+        found = self._session.run(None, feeds)
         count = len(self._results)
         owners = {number: name for name, number in reversed(self._numbers.items())}
         for number, (histogram, raw) in enumerate(zip(self._histograms, found[count:], strict=True)):

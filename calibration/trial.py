@@ -13,9 +13,9 @@ from calibration.agreement import Agreement, Likeness, likeness_of
 from calibration.answers import COMPARED, Answer, Answers, empty_caches, feeds_of
 from calibration.cache import CacheScales, carriers_in, narrow_caches, narrowed
 from calibration.graft import quantise_in_memory
-from calibration.minmax import Feeds, session_from_model
 from calibration.plan import Decisions, Plan
 from calibration.quantgraph import UNSCALED
+from calibration.session import Feeds, Session
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.manifest import GraphEntry
@@ -71,7 +71,7 @@ class Trial:
         model = ir.load(path)
         del model.graph.outputs[1:]
         narrow_caches(model.graph, scales)
-        graph = Graph(narrowed(entry), session_from_model(model, path.parent, self._threads))
+        graph = Graph(narrowed(entry), Session(model, path.parent, self._threads, entry.role))
         return self._divergence(graph, self._read)
 
     def _divergence(self, decoder: Graph, rows: Sequence[Array]) -> float:
@@ -135,13 +135,13 @@ class Trial:
         del model.graph.outputs[1:]  # caches that nobody goes on with
         scaling = self._plan.scalings.get(role, UNSCALED)
         quantise_in_memory(model, entry.path, self._dialect, decisions, self._plan.quantise, scaling)
-        return Graph(entry, session_from_model(model, path.parent, self._threads))
+        return Graph(entry, Session(model, path.parent, self._threads, entry.role))
 
 
 class Graph:
     """A session of one role; it gives what the role's first output is called."""
 
-    def __init__(self, entry: GraphEntry, session: Any) -> None:
+    def __init__(self, entry: GraphEntry, session: Session) -> None:
         self._name = entry.outputs[0].name
         self._dtypes = {port.name: port.dtype for port in entry.inputs}
         self._session = session

@@ -77,7 +77,7 @@ def add_precisions(parser: ArgumentParser) -> None:
         "--kv",
         choices=["int8", "fp16"],
         default="fp16",
-        help="the cache of keys and values (ort and trt10 graphs)",
+        help="the cache of keys and values (ort and trt10 graphs); int8 in ort graphs needs ONNX Runtime 1.25 where it answers",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -16,7 +16,8 @@ CONFIG_LIMIT_BYTES = 1 << 20
 TABLE_LIMIT_BYTES = 16 << 20  # tokenizer_config.json and weight indexes
 TOKENIZER_LIMIT_BYTES = 64 << 20  # as the runtime's, so that what is exported can be opened
 TABLES = ("tokenizer_config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
-LICENCE_PATTERNS = ("LICENSE*", "LICENCE*", "NOTICE*")
+LICENCE_LIMIT_BYTES = 16 << 20  # a text of terms, and no weights whose name sounds like one
+LICENCE_WORDS = ("license", "licence", "notice", "copying")
 
 
 class Checkpoint:
@@ -62,8 +63,21 @@ class Checkpoint:
     @property
     def licence_paths(self) -> tuple[Path, ...]:
         """The licence texts that must travel with the weights."""
-        found = {match.name for pattern in LICENCE_PATTERNS for match in self.path.glob(pattern)}
-        return tuple(path for name in sorted(found) if (path := file_inside(self.path, name)) is not None)
+        return tuple(path for path in self._licences() if path.stat().st_size <= LICENCE_LIMIT_BYTES)
+
+    @property
+    def huge_licence_names(self) -> tuple[str, ...]:
+        """Of files that are named like a licence and are too large for one."""
+        return tuple(path.name for path in self._licences() if path.stat().st_size > LICENCE_LIMIT_BYTES)
+
+    def _licences(self) -> Iterator[Path]:
+        try:
+            names = sorted(each.name for each in self.path.iterdir())
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        for name in names:
+            if is_licence_name(name) and (path := file_inside(self.path, name)) is not None:
+                yield path
 
     def tokenizer_text(self) -> str:
         return text_from_file(self.tokenizer_path, TOKENIZER_LIMIT_BYTES)
@@ -90,6 +104,11 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_licence_name(name: str) -> bool:
+    """However it is written: LICENSE, License.txt, MODEL_LICENSE, COPYING. Hidden files are an editor's or a system's."""
+    return not name.startswith(".") and any(word in name.lower() for word in LICENCE_WORDS)
 
 
 def file_inside(folder: Path, name: str) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.embedding import EmbeddedPrompt
 from edge_runtime.errors import MachineFault
-from edge_runtime.preprocess import pixels_from_picture
+from edge_runtime.preprocess import Pixels, pixels_from_picture
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import ImageRef, PromptFormat, PromptTokens, Turn
 from edge_runtime.sampling import NONFINITE_CODE, Sampling, rng_from_seed
@@ -30,6 +31,7 @@ from export.reference import reference_from_checkpoint
 from export.weight_parity import WeightParity, weight_parity
 
 GREEDY_TOKENS = 32
+KEPT_PICTURES = 2  # those that are always compared
 QUESTION = "What can be seen in this picture?"
 
 
@@ -37,16 +39,31 @@ def parity_of(
     bundle: Bundle,
     backends: Mapping[Dialect, Backend],
     checkpoint: Checkpoint,
-    pictures: Iterable[Image.Image],
+    pictures: Sequence[Image.Image],
     progress: Progress = silent,
 ) -> ParityReport:
-    """Against the checkpoint in fp32; `pictures` go through the runtime's own preprocessing.
+    """Against the checkpoint in fp32; `pictures` go through the runtime's own preprocessing, one after the other.
 
     Each backend opens the graphs of its dialect, and is closed when it is no longer needed.
     """
     reference = reference_from_checkpoint(checkpoint, bundle.spec)
     is_same = bundle.tokenizer_path.read_bytes() == checkpoint.tokenizer_path.read_bytes()
     return Comparison(bundle, backends, reference, pictures, progress).report(is_same)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the reference makes of one picture. `high` is None without that tower."""
+
+    high: Tensor | None
+    low: Tensor
+    embeds: Tensor
+
+    def of(self, role: Role) -> Tensor:
+        """What the role gives."""
+        found = {"vision_high": self.high, "vision_low": self.low, "adaptor": self.embeds}[role]
+        assert found is not None
+        return found
 
 
 class Comparison:
@@ -57,44 +74,35 @@ class Comparison:
         bundle: Bundle,
         backends: Mapping[Dialect, Backend],
         reference: Reference,
-        pictures: Iterable[Image.Image],
+        pictures: Sequence[Image.Image],
         progress: Progress,
     ) -> None:
         self.bundle = bundle
         self.spec: ModelSpec = bundle.spec
         self.backends = backends
         self.reference = reference
-        self.pixels = [pixels_from_picture(picture, self.spec.preprocess) for picture in pictures]
+        self.pictures = pictures
         self.progress = progress
         self.done = 0
         self.format = PromptFormat(
             Tokenizer.open(bundle.tokenizer_path), self.spec.prompt, self.spec.image_tokens
         )
-        self.low = [reference.vision_low(batched(each.low)) for each in self.pixels]
-        self.high = [
-            reference.vision_high(batched(each.high)) for each in self.pixels if each.high is not None
-        ]
-        self.embeds = [
-            reference.adapt(self.high[index] if self.high else None, low)
-            for index, low in enumerate(self.low)
-        ]
+        self._seen: dict[int, Features] = {}
+        self.image = self._features(0, self._pixels(0)).embeds
         self._wanted: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def report(self, has_same_tokenizer: bool) -> ParityReport:
         roles, greedy, weights = list[RoleParity](), list[GreedyParity](), list[WeightParity]()
         for dialect, backend in self.backends.items():
             roles += self._roles(dialect)
-            greedy += [self._greedy("text", None, dialect), self._greedy("image", self.embeds[0], dialect)]
+            greedy += [self._greedy("text", None, dialect), self._greedy("image", self.image, dialect)]
             backend.close()
             weights += self._weights(dialect)
         return ParityReport(tuple(roles), tuple(greedy), tuple(weights), has_same_tokenizer)
 
     def _roles(self, dialect: Dialect) -> list[RoleParity]:
-        high, low = [each.high for each in self.pixels], [each.low for each in self.pixels]
         return [
-            *([self._tower("vision_high", dialect, high, self.high)] if self.high else []),
-            self._tower("vision_low", dialect, low, self.low),
-            self._adaptor(dialect),
+            *self._vision(dialect),
             *([self._table()] if self._is_first(dialect) else []),
             self._decoder(dialect),
         ]
@@ -105,7 +113,7 @@ class Comparison:
 
     def _step(self, label: str) -> None:
         self.done += 1
-        each = len(self.spec.roles) + 2
+        each = len(self._vision_roles()) * len(self.pictures) + 4  # decoder, twice greedy, weights
         self.progress(f"comparing {label}", self.done, 1 + each * len(self.backends))
 
     def _weights(self, dialect: Dialect) -> list[WeightParity]:
@@ -113,29 +121,39 @@ class Comparison:
         roles = [role for role in self.spec.roles if role != "embed" or self._is_first(dialect)]
         return [weight_parity(self.bundle, self.reference, role, dialect) for role in roles]
 
-    def _tower(
-        self,
-        role: Role,
-        dialect: Dialect,
-        planes: Sequence[npt.NDArray[np.float32] | None],
-        wanted: Sequence[Tensor],
-    ) -> RoleParity:
-        self._step(f"{role}, {dialect}")
-        graph = self.backends[dialect].graph(role)
-        found = [graph.run({"pixels": plane[None]})["features"] for plane in planes if plane is not None]
-        self.backends[dialect].close()  # what a tower worked in is not held beside the decoder
-        return self._compared(role, dialect, found, wanted)
+    def _vision_roles(self) -> list[Role]:
+        return [role for role in self.spec.roles if role not in ("embed", "decoder")]
 
-    def _adaptor(self, dialect: Dialect) -> RoleParity:
-        self._step(f"adaptor, {dialect}")
-        graph = self.backends[dialect].graph("adaptor")
-        found = []
-        for index, each in enumerate(self.low):
-            feeds: dict[str, Array] = {"low": each.numpy()}
-            if self.high:
-                feeds["high"] = self.high[index].numpy()
-            found.append(graph.run(feeds)["embeds"])
-        return self._compared("adaptor", dialect, found, self.embeds)
+    def _vision(self, dialect: Dialect) -> list[RoleParity]:
+        """Picture by picture: what belongs to one is let go of before the next, however many there are."""
+        differences = {role: Difference() for role in self._vision_roles()}
+        for index in range(len(self.pictures)):
+            self._compare_picture(index, dialect, differences)
+        self.backends[dialect].close()  # what a tower worked in is not held beside the decoder
+        return [self._parity(role, dialect, each) for role, each in differences.items()]
+
+    def _compare_picture(self, index: int, dialect: Dialect, differences: Mapping[Role, Difference]) -> None:
+        pixels = self._pixels(index)
+        wanted = self._features(index, pixels)
+        for role, difference in differences.items():
+            self._step(f"{role}, {dialect}")
+            found = self.backends[dialect].graph(role).run(feeds_of(role, pixels, wanted))
+            (value,) = found.values()
+            difference.add(value, wanted.of(role).numpy())
+
+    def _pixels(self, index: int) -> Pixels:
+        return pixels_from_picture(self.pictures[index], self.spec.preprocess)
+
+    def _features(self, index: int, pixels: Pixels) -> Features:
+        """What the reference gives. The first few are computed once for all dialects; all of many would be gigabytes."""
+        if index in self._seen:
+            return self._seen[index]
+        high = None if pixels.high is None else self.reference.vision_high(batched(pixels.high))
+        low = self.reference.vision_low(batched(pixels.low))
+        features = Features(high, low, self.reference.adapt(high, low))
+        if index < KEPT_PICTURES:
+            self._seen[index] = features
+        return features
 
     def _table(self) -> RoleParity:
         self._step("embed")
@@ -146,7 +164,7 @@ class Comparison:
     def _decoder(self, dialect: Dialect) -> RoleParity:
         """Every row's logits of one prompt with an image, fed in two unequal pieces."""
         self._step(f"decoder, {dialect}")
-        image = self.embeds[0]
+        image = self.image
         prompt = self._prompt(image)
         embeds = self._embedded(prompt, image)[:, : self.bundle.manifest.max_context]
         length = embeds.shape[1]
@@ -237,6 +255,9 @@ class Comparison:
         difference = Difference()
         for left, right in zip(found, wanted, strict=True):
             difference.add(left, right.numpy())
+        return self._parity(role, dialect, difference)
+
+    def _parity(self, role: Role, dialect: Dialect | None, difference: Difference) -> RoleParity:
         return RoleParity(
             role=role,
             dialect=dialect,
@@ -248,8 +269,17 @@ class Comparison:
         )
 
 
-def batched(plane: npt.NDArray[np.float32] | None) -> Tensor:
+def feeds_of(role: Role, pixels: Pixels, features: Features) -> dict[str, Array]:
+    """What a role on the picture's way reads: pixels, or what the reference gives the adaptor."""
+    if role == "adaptor":
+        high = {} if features.high is None else {"high": features.high.numpy()}
+        return {"low": features.low.numpy(), **high}
+    plane = pixels.high if role == "vision_high" else pixels.low
     assert plane is not None
+    return {"pixels": plane[None]}
+
+
+def batched(plane: npt.NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(plane)[None]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edge_runtime.bundle import file_entries, write_manifest
 from edge_runtime.dialects import Dialect, FloatPrecision, grammar_named
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, listed, one_line
 from edge_runtime.manifest import (
     FORMAT,
     TOKENIZER_NAME,
@@ -23,6 +23,7 @@ from edge_runtime.manifest import (
     Provenance,
     TableEntry,
     TableType,
+    path_fault,
 )
 from edge_runtime.progress import Progress, silent
 from edge_runtime.publish import check_free_space, staged_folder
@@ -30,7 +31,7 @@ from edge_runtime.record import bytes_from_json
 from edge_runtime.spec import DecoderSpec, ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
 from edge_runtime.version import VERSION
-from export.checkpoint import Checkpoint
+from export.checkpoint import LICENCE_LIMIT_BYTES, Checkpoint
 from export.config import spec_from_checkpoint
 from export.dialects.spellings import check_sayable, form_from_dialect, spelling_from_dialect
 from export.graphfile import ports_of, write_graph, write_table
@@ -58,20 +59,30 @@ RANGES_NAME = "ranges.json"
 SLACK_BYTES = 64 << 20  # graphs, tokenizer, manifest
 
 
+def untold(_: str) -> None:
+    """Where nobody reads notes."""
+
+
 def export_bundle(
-    checkpoint_path: Path, out: Path, options: ExportOptions = ExportOptions(), progress: Progress = silent
+    checkpoint_path: Path,
+    out: Path,
+    options: ExportOptions = ExportOptions(),
+    progress: Progress = silent,
+    note: Callable[[str], None] = untold,
 ) -> Manifest:
-    """Writes the bundle `out`, which must not exist. Whatever happens, `out` is whole or absent."""
+    """Writes the bundle `out`, which must not exist. Whatever happens, `out` is whole or absent.
+
+    `note` hears what is worth knowing of a licence that was not copied as it is.
+    """
     with Checkpoint.open(checkpoint_path) as checkpoint:
         spec = spec_from_checkpoint(checkpoint)
-        context = context_from_options(spec, options)
         for dialect in options.dialects:
             check_sayable(dialect, spec)
         plan = plan_from_checkpoint(checkpoint, spec)
-        # What the runtime cannot read is refused here, not on the device.
-        Tokenizer.open(checkpoint.tokenizer_path)
+        # What the runtime cannot read, or not ask, is refused here, not on the device.
+        context = context_from_options(spec, Tokenizer.open(checkpoint.tokenizer_path), options)
         with staged_folder(out) as folder:
-            return Export(checkpoint, spec, plan, options, context, folder, progress).run()
+            return Export(checkpoint, spec, plan, options, context, folder, progress, note).run()
 
 
 class Export:
@@ -86,6 +97,7 @@ class Export:
         context: int,
         folder: Path,
         progress: Progress,
+        note: Callable[[str], None],
     ) -> None:
         self.checkpoint = checkpoint
         self.spec = spec
@@ -94,6 +106,7 @@ class Export:
         self.context = context
         self.folder = folder
         self.progress = progress
+        self.note = note
         self.dtype = DTYPES[options.precision]
         self.total = self._total_bytes()
         self.done = 0
@@ -133,9 +146,14 @@ class Export:
             name = plain_name(licence.name)
             # "LICENSE.txt" and "LICENSE.TXT" are one file on half of the world's disks.
             while name.lower() in taken:
-                name = f"other_{name}"
+                name = plain_name(f"other_{name}")
             taken.add(name.lower())
             shutil.copyfile(licence, self.folder / name)
+            if name != licence.name:
+                self.note(one_line(f"{licence.name!r:.100} is {name} in the bundle"))
+        if huge := self.checkpoint.huge_licence_names:
+            limit = LICENCE_LIMIT_BYTES >> 20
+            self.note(one_line(f"not taken for licences, being larger than {limit} MiB: {listed(huge)}"))
 
     def _measure(self) -> None:
         tokenizer = Tokenizer.open(self.checkpoint.tokenizer_path)
@@ -248,7 +266,8 @@ class Export:
 
 def plain_name(name: str) -> str:
     """A name that a manifest takes, as "LICENSE (1).txt" is not."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._-") or "LICENSE"
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip("._-")
+    return "LICENSE" if path_fault(plain) else plain
 
 
 def elements_of_role(plan: WeightPlan, role: Role) -> int:

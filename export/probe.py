@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import ImageRef, PromptFormat, Turn
@@ -23,19 +24,26 @@ QUESTION = "Describe this picture in detail."
 class LeafWatch:
     """Largest |x| into and out of one layer."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, role: Role, name: str) -> None:
+        self.role = role
         self.name = name
         self.taken = 0.0
         self.given = 0.0
 
     def __call__(self, _: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
-        self.taken = max(self.taken, largest(arguments[0]))
-        self.given = max(self.given, largest(result))
+        self.taken = max(self.taken, self._largest(arguments[0], "reads"))
+        self.given = max(self.given, self._largest(result, "gives"))
 
-
-def largest(x: Tensor) -> float:
-    low, high = (float(value) for value in torch.aminmax(x))
-    return max(-low, high)
+    def _largest(self, x: Tensor, verb: str) -> float:
+        low, high = (float(value) for value in torch.aminmax(x))
+        if not -float("inf") < low <= high < float("inf"):
+            raise EdgeVLError(
+                "EVL-CHECKPOINT-NONFINITE",
+                f"{self.name} in {self.role} {verb} values that are no numbers, in fp32 already",
+                f"with a sample picture they lie between {low} and {high}",
+                "use the weights as published; these are damaged or come from a training run that diverged",
+            )
+        return max(-low, high)
 
 
 class WatchedRole:
@@ -43,7 +51,7 @@ class WatchedRole:
 
     def __init__(self, role: Role, spec: ModelSpec, plan: WeightPlan) -> None:
         self.module = lent_module(role, spec, plan.read)
-        self.watches = [LeafWatch(name) for name, each in self.module.named_modules() if is_leaf(each)]
+        self.watches = [LeafWatch(role, name) for name, each in self.module.named_modules() if is_leaf(each)]
         for watch in self.watches:
             self.module.get_submodule(watch.name).register_forward_hook(watch)
 

@@ -13,8 +13,8 @@ from edge_runtime.backends.backend import Array
 from edge_runtime.backends.ort_decoder import OrtDecoder
 from edge_runtime.backends.ort_faults import named_faults
 from edge_runtime.backends.ort_library import FATAL as FATAL
+from edge_runtime.backends.ort_library import check_opens, onnxruntime_for, session_from_model
 from edge_runtime.backends.ort_library import imported_onnxruntime as imported_onnxruntime
-from edge_runtime.backends.ort_library import onnxruntime_for, session_from_model
 from edge_runtime.backends.provider import CPU, Provider
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
@@ -68,11 +68,16 @@ class OrtBackend:
     def session(self, role: Role) -> Any:
         if role not in self._sessions:
             entry = self.bundle.graph(role, self.dialect)
+            check_opens(entry)
             provider = self._provider_for(entry)
             is_mapped = entry.precision == "fp32"
             path = self.bundle.path_of(entry)
             self._sessions[role] = session_from_file(path, self.threads, is_mapped, provider)
         return self._sessions[role]
+
+    def check(self) -> None:
+        """EVL-ENGINE-CACHE where the installed ONNX Runtime is known to open no such decoder; opens nothing."""
+        check_opens(self.bundle.graph("decoder", self.dialect))
 
     def close(self) -> None:
         self._sessions.clear()

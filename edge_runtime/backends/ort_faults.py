@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from edge_runtime.errors import MachineFault, one_line
-from edge_runtime.spec import Role
 
 # In CUDA's words: what no later call of the same process survives.
 LOST = re.compile(
@@ -16,10 +15,14 @@ LOST = re.compile(
 
 
 class named_faults:  # noqa: N801  (a context manager reads as a verb)
-    """What ONNX Runtime throws while running becomes a fault with the role's name."""
+    """What ONNX Runtime throws while running becomes a fault with the role's name.
 
-    def __init__(self, role: Role) -> None:
+    `if_short` is what to do where memory is.
+    """
+
+    def __init__(self, role: str, if_short: str = "lower --max-context") -> None:
         self.role = role
+        self.if_short = if_short
 
     def __enter__(self) -> None:
         pass
@@ -36,5 +39,5 @@ class named_faults:  # noqa: N801  (a context manager reads as a verb)
                 "EVL-ENGINE-RUN",
                 f"ONNX Runtime stopped while running {self.role}",
                 str(error),
-                "lower --max-context if memory is short; otherwise report this line",
+                f"{self.if_short} if memory is short; otherwise report this line",
             ) from error

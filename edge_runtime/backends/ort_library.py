@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import redirect_stdout
 from typing import Any
 
 from edge_runtime.backends.provider import Provider
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.manifest import GraphEntry
 
 FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
+BYTE_CACHES = (
+    1,
+    25,
+)  # the first whose GroupQueryAttention takes caches of bytes; those before open no such graph
+VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 def imported_onnxruntime() -> Any:
@@ -29,6 +36,23 @@ def imported_onnxruntime() -> Any:
             "pip install 'edge-vl[cpu]'",
         ) from error
     return onnxruntime
+
+
+def check_byte_caches(what: str, fix: str) -> None:
+    """EVL-ENGINE-CACHE where the installed ONNX Runtime knows no `ort` decoder whose cache holds bytes."""
+    version = str(imported_onnxruntime().__version__)
+    found = VERSION.match(version)
+    if found is not None and (int(found[1]), int(found[2])) < BYTE_CACHES:
+        needed = ".".join(map(str, BYTE_CACHES))
+        why = f"ONNX Runtime {version} is installed; {needed} is needed"
+        raise EdgeVLError("EVL-ENGINE-CACHE", what, why, f"update onnxruntime, or {fix}")
+
+
+def check_opens(entry: GraphEntry) -> None:
+    """What is known of a graph and the installed ONNX Runtime before a session is opened."""
+    is_own = entry.role == "decoder" and entry.dialect == "ort"  # plain operators take bytes in every version
+    if is_own and any(port.name == "past_key_values.0.key" and port.dtype == "int8" for port in entry.inputs):
+        check_byte_caches("this bundle's cache is 8-bit", "calibrate again without --kv int8")
 
 
 def onnxruntime_for(provider: Provider) -> Any:

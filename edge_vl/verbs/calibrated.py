@@ -96,7 +96,13 @@ def json_from_done(done: Done) -> dict[str, object]:
 
 
 def show(done: Done, terminal: Terminal) -> None:
-    for line in (*left_out_lines(done), *role_lines(done), *budget_lines(done), *harm_lines(done)):
+    for line in (
+        *left_out_lines(done),
+        *role_lines(done),
+        *differing_lines(done),
+        *budget_lines(done),
+        *harm_lines(done),
+    ):
         terminal.line(line)
     terminal.line(", ".join(each for each in (size_text(done), samples_text(done)) if each))
     for line in quality_in_words(done.after.quality or {}):
@@ -124,6 +130,11 @@ def role_lines(done: Done) -> list[str]:
         sizes = f"{cache['bytes_a_token_before']:,} → {cache['bytes_a_token']:,} bytes a token"
         said |= {"cache": f"int8 in {' and '.join(cache['dialects'])} graphs, {sizes}"}
     return [f"{name:{NAME_WIDTH}} {text}" for name, text in said.items()]
+
+
+def differing_lines(done: Done) -> list[str]:
+    """What was measured in one dialect is not what the others answer."""
+    return [f"not alike in all dialects: {each}" for each in done.report.get("differing", [])]
 
 
 def budget_lines(done: Done) -> list[str]:

@@ -26,6 +26,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         )
     dialects = tuple(name.strip() for name in arguments.dialect.split(","))
     with workbench("export"):
+        from export.checkpoint import is_licence_name
         from export.exporter import export_bundle
         from export.options import ExportOptions
     options = ExportOptions(
@@ -34,7 +35,12 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         max_context=arguments.max_context,
         samples=pictures_from_folder(arguments.images, terminal.note),
     )
-    manifest = export_bundle(arguments.checkpoint, arguments.out, options, terminal.progress)
+    manifest = export_bundle(arguments.checkpoint, arguments.out, options, terminal.progress, terminal.note)
+    licences = [entry.path for entry in manifest.files if is_licence_name(entry.path)]
+    if not licences:
+        terminal.note(
+            "no licence lies beside config.json: look up the model's terms before you pass the bundle on"
+        )
     size = sum(entry.bytes for entry in manifest.files)
     result = {
         "out": str(arguments.out),
@@ -46,6 +52,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         "fp32_islands": {
             entry.role: list(entry.fp32_islands) for entry in manifest.graphs if entry.fp32_islands
         },
+        "licences": licences,
         "seconds": round(time.monotonic() - start, 2),
     }
     if arguments.json:

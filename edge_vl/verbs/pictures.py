@@ -17,11 +17,15 @@ from edge_runtime.picture_limits import PictureLimits
 class Pictures(Sequence[Image.Image]):
     """Opened when they are asked for: decoded, a folder of photographs is more than a machine holds."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, sources: Sequence[Path | Image.Image]) -> None:
+        self._sources = sources
+
+    def after(self, first: Sequence[Image.Image]) -> Pictures:
+        """These, behind a few others."""
+        return Pictures((*first, *self._sources))
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._sources)
 
     @overload
     def __getitem__(self, place: int) -> Image.Image: ...
@@ -31,8 +35,9 @@ class Pictures(Sequence[Image.Image]):
 
     def __getitem__(self, place: int | slice) -> Image.Image | Pictures:
         if isinstance(place, slice):
-            return Pictures(self._paths[place])
-        return picture_from_file(self._paths[place], PictureLimits())
+            return Pictures(self._sources[place])
+        source = self._sources[place]
+        return source if isinstance(source, Image.Image) else picture_from_file(source, PictureLimits())
 
 
 def pictures_from_folder(folder: Path | None, note: Callable[[str], None]) -> Pictures:

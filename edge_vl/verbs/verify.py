@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +80,7 @@ def answering_engine(bundle: Bundle, wish: Wish, terminal: Terminal) -> tuple[st
         choice.backend.close()
         if isinstance(choice.backend, OrtBackend):
             imported_onnxruntime()
+            choice.backend.check()
     except EdgeVLError as error:
         hint = "`edge-vl build` makes engines of it where a GPU is"
         return "none", f"{told(error)}; {hint if error.code == 'EVL-BUNDLE-DIALECT' else error.fix}"
@@ -99,7 +99,7 @@ def compared(bundle: Bundle, checkpoint_path: Path, images: Path | None, termina
         from export.checkpoint import Checkpoint
         from export.comparison import parity_of, synthetic_pictures
 
-    pictures = chain(synthetic_pictures(), pictures_from_folder(images, terminal.note))
+    pictures = pictures_from_folder(images, terminal.note).after(synthetic_pictures())
     with Checkpoint.open(checkpoint_path) as checkpoint:
         backends = {dialect: OrtBackend(bundle, dialect=dialect) for dialect in bundle.manifest.dialects}
         return parity_of(bundle, backends, checkpoint, pictures, terminal.progress)

@@ -28,11 +28,6 @@ class ShapeRange:
         return " .. ".join(str(list(shape)) for shape in (self.minimum, self.optimum, self.maximum))
 
 
-def range_from_shape(*shape: int) -> ShapeRange:
-    """An input of one shape only."""
-    return ShapeRange(shape, shape, shape)
-
-
 @dataclass(frozen=True)
 class Profile:
     """A range for every dynamic input; an engine holds kernels for each of its profiles."""

@@ -12,6 +12,7 @@ from export.modules.form import DecoderForm
 from export.modules.linear import Linear, empty_parameter
 
 PART = "weight_"
+GRAIN = 8  # columns: what is cut at odd ones cannot be stored in 4 bits, two to a byte
 
 
 class SplitHead(nn.Module):
@@ -38,10 +39,14 @@ def head_from_form(spec: DecoderSpec, form: DecoderForm, dtype: torch.dtype) -> 
 
 
 def column_ranges(columns: int, parts: int) -> list[tuple[int, int]]:
-    """As even as can be, the wider ones first."""
-    small, wide = divmod(columns, parts)
-    starts = [index * small + min(index, wide) for index in range(parts + 1)]
-    return list(pairwise(starts))
+    """As even as multiples of `GRAIN` can be, the wider ones first; what is left over is in the last.
+
+    Heads so narrow that a part would be empty are cut at any column.
+    """
+    grain = GRAIN if columns >= GRAIN * parts else 1
+    small, wide = divmod(columns // grain, parts)
+    starts = [grain * (index * small + min(index, wide)) for index in range(parts)]
+    return list(pairwise([*starts, columns]))
 
 
 def part_of_head(name: str) -> int | None:

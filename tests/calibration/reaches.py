@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from calibration.minmax import Feeds, WatchedGraph
+from calibration.minmax import WatchedGraph
+from calibration.session import Feeds
 
 
 def absmax_from_samples(

@@ -13,7 +13,7 @@ import pytest
 
 from calibration.answers import empty_caches
 from calibration.cache import CacheScales, cache_scales, narrow_caches, narrowed
-from calibration.minmax import Feeds
+from calibration.session import Feeds
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect, FloatPrecision
 from edge_runtime.errors import EdgeVLError

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from PIL import Image
 
 from calibration.cache import CacheScales, carriers_in, narrow_caches, narrowed
 from calibration.cache_trt10 import divisors_from_steps
 from calibration.calibrate import calibrate_bundle
-from calibration.minmax import session_from_model
 from calibration.recipe import Recipe
 from calibration.refusals import check_cache
 from calibration.samples import SampleSet, samples_from_folder
+from calibration.session import Session
 from calibration.speaker import TOKENS, Speaker
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
@@ -102,7 +103,7 @@ def test_attention_reads_and_writes_bytes_as_its_twin_does(dtype: np.dtype[Any],
         kind: divisors_from_steps(drawn * np.float32(each / 127), dtype).reshape(HEADS, WIDTH)
         for kind, each in reach.items()
     }
-    session = session_from_model(attention_graph(dtype, steps), tmp_path, 1)
+    session = Session(attention_graph(dtype, steps), tmp_path, 1, "attention")
     held = {kind: np.zeros((1, HEADS, CAPACITY, WIDTH), np.int8) for kind in reach}
     wanted_cache, start = {kind: each.copy() for kind, each in held.items()}, 0
     for count in CHUNKS:
@@ -132,7 +133,7 @@ def test_bytes_that_no_token_is_written_over_stay_as_they_are(dtype: np.dtype[An
     """However small or large their steps are: else a cache would wear off while it is read."""
     powers = np.logspace(-9, 2, HEADS * WIDTH).astype(np.float32)
     steps = {kind: powers.reshape(HEADS, WIDTH) for kind in ("key", "value")}
-    session = session_from_model(attention_graph(dtype, steps), tmp_path, 1)
+    session = Session(attention_graph(dtype, steps), tmp_path, 1, "attention")
     held = np.random.default_rng(6).integers(-128, 128, (1, HEADS, CAPACITY, WIDTH)).astype(np.int8)
     row = np.zeros((1, HEADS, 1, WIDTH), dtype)
     feeds = {"q": row, "new_key": row, "new_value": row, "rows": np.zeros(CAPACITY, np.int64)}
@@ -255,3 +256,18 @@ def test_where_no_dialect_can_carry_it_that_is_said_before_anything_begins() -> 
     assert caught.value.code == "EVL-CALIBRATE-CACHE"
     assert "takes floats alone" in caught.value.why and "--dialect ort or trt10" in caught.value.fix
     check_cache(bundle_of("trt"), Recipe(kv="fp16"))
+
+
+def test_an_onnxruntime_that_could_not_open_what_is_written_is_refused_before_anything_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", "1.24.1")
+    with pytest.raises(EdgeVLError) as caught:
+        check_cache(bundle_of("ort", "trt10"), Recipe(kv="int8"))
+    assert caught.value.code == "EVL-ENGINE-CACHE"
+    assert caught.value.why == "ONNX Runtime 1.24.1 is installed; 1.25 is needed"
+    assert caught.value.fix == "update onnxruntime, or calibrate without --kv int8"
+    check_cache(bundle_of("trt10"), Recipe(kv="int8"))
+    check_cache(bundle_of("ort", "trt10"), Recipe(kv="fp16"))
+    monkeypatch.setattr(onnxruntime, "__version__", "1.25.0")
+    check_cache(bundle_of("ort", "trt10"), Recipe(kv="int8"))

@@ -13,8 +13,8 @@ from calibration.blocks import quantised_from_weight
 from calibration.decision import Decision, Float, Int4, Int8
 from calibration.graft import quantise_in_memory
 from calibration.migration import Scaling
-from calibration.minmax import session_from_model
 from calibration.quantgraph import UNSCALED
+from calibration.session import Session
 from edge_runtime.errors import EdgeVLError
 from tests.calibration.restored import weight_from_quantised
 from tests.calibration.toy import INNER, Array, Toy
@@ -28,7 +28,7 @@ def answer(toy: Toy, folder: Path, decisions: Mapping[str, Decision], scaling: S
     path = toy.write(folder)
     model = ir.load(path)
     quantise_in_memory(model, path.name, "ort", decisions, quantised_from_weight, scaling)
-    found: Array = session_from_model(model, folder, threads=1).run(None, {"x": toy.x})[0]
+    found: Array = Session(model, folder, 1, "toy").run(None, {"x": toy.x})[0]
     return found
 
 

@@ -41,3 +41,10 @@ def test_a_plot_of_8_bit_products_says_that_it_knows_of_weights_alone() -> None:
     products = {"vision_low": [layer("blocks.0.q", "int8 products", sqnr_db=40.0)]}
     assert told in part(bare() | {"roles": products}, "What rounding cost each layer")
     assert told not in read(bare()).text
+
+
+def test_layers_that_are_not_alike_in_all_dialects_are_told() -> None:
+    told = ["decoder head: float in ort, int4/128 and float in trt10"]
+    floats = bare(decoder="fp16", head="fp16") | {"differing": told}
+    for report in (full() | {"differing": told}, floats):
+        assert f"Not alike in all dialects: {told[0]}." in part(report, "Finer than was asked")

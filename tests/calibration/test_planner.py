@@ -9,10 +9,11 @@ from PIL import Image
 
 from calibration.calibrate import calibrate_bundle
 from calibration.desk import Desk
-from calibration.minmax import Feeds, WatchedGraph
+from calibration.minmax import WatchedGraph
 from calibration.planner import watch
 from calibration.recipe import Recipe
 from calibration.samples import samples_from_folder
+from calibration.session import Feeds
 from edge_runtime.bundle import Bundle
 from edge_runtime.progress import silent
 from tests.calibration.reaches import absmax_from_samples

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from calibration.decision import Float, Int4, Int8
 from calibration.evaluation import Evaluation, Exam, Verdict
-from calibration.quality import accuracy_report, cache_report, figures_of
+from calibration.quality import accuracy_report, cache_report, figures_of, quality_from
+from calibration.quantgraph import Outcome
+from calibration.recipe import Recipe
+from calibration.samples import SampleSet
 from edge_runtime.record import bytes_from_json
 
 
@@ -77,3 +81,17 @@ def test_a_cache_that_breaks_the_model_can_be_written_down(alone: float) -> None
     )
     report = cache_report(bundle, alone)
     assert json.loads(bytes_from_json(report))["alone"] is None and report["bytes_a_token_before"] == 32
+
+
+def test_layers_that_could_not_be_stored_alike_in_all_dialects_are_told() -> None:
+    whole = [Outcome("head", "", Float("odd"), 8, 8), Outcome("blocks.0.q", "", Int8(), 8, 4)]
+    parts = [
+        Outcome("head", "_0", Int4(128), 4, 1),
+        Outcome("head", "_1", Float("odd"), 4, 4),
+        Outcome("blocks.0.q", "", Int8(), 8, 4),
+    ]
+    outcomes = {"ort": {"decoder": tuple(whole)}, "trt10": {"decoder": tuple(parts)}}
+    told = ["decoder head: float in ort, int4/128 and float in trt10"]
+    assert quality_from(Recipe(), SampleSet(()), outcomes, None)["differing"] == told
+    alike = {"ort": {"decoder": tuple(whole[1:])}, "trt10": {"decoder": tuple(parts[2:])}}
+    assert "differing" not in quality_from(Recipe(), SampleSet(()), alike, None)

@@ -15,9 +15,10 @@ from calibration.blocks import Floats
 from calibration.decision import Decision, Int8
 from calibration.layer import layers_from_graph
 from calibration.migration import Scaling, factors_by_layer, scaling_from_factors
-from calibration.minmax import Feeds, WatchedGraph, scale_from_absmax
+from calibration.minmax import WatchedGraph, scale_from_absmax
 from calibration.pairs import pairs_from_graph
 from calibration.quantgraph import write_quantised_graph
+from calibration.session import Feeds
 from calibration.smoothing import factors_from_magnitudes, reaches_after, smoothing_factors
 from calibration.spread import SpreadGraph
 from edge_runtime.bundle import Bundle

@@ -8,12 +8,15 @@ import resource
 import shutil
 import signal
 import time
+from argparse import ArgumentParser
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from PIL import Image
 
 from edge_runtime.bundle import Bundle
+from edge_vl.flags_of_stages import add_calibrate
 from tests.edge_vl.command import Ran, assert_refused, ran, started
 
 INT8 = ["--vision", "fp16", "--decoder", "int8", "--head", "int8"]
@@ -216,3 +219,24 @@ def test_ctrl_c_leaves_what_was_found_and_nothing_half_written(
     said = err.decode().splitlines()[-1]
     assert said.startswith("interrupted; nothing was left half-written; the same command goes on"), said
     assert said.endswith(f"in {tmp_path / '.out.desk'}") and names_in(tmp_path) == [".out.desk"]
+
+
+def test_an_older_onnxruntime_neither_makes_nor_opens_caches_of_bytes(
+    source: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    options: list[str | Path] = ["--images", photos, "--limit", "1", *NOTHING, "--kv", "int8"]
+    assert ran("calibrate", source, out, *options).status == 0
+    monkeypatch.setattr(onnxruntime, "__version__", "1.24.1")
+    assert_refused(ran("calibrate", source, other, *options), "EVL-ENGINE-CACHE")
+    assert not other.exists()
+    assert_refused(ran("run", out, "--prompt", "hi", "--max-tokens", "1"), "EVL-ENGINE-CACHE")
+    proved = ran("verify", out)
+    assert proved.status == 0
+    assert "engine     none: this bundle's cache is 8-bit (ONNX Runtime 1.24.1 is installed" in proved.out
+
+
+def test_help_says_what_caches_of_bytes_need() -> None:
+    parser = ArgumentParser()
+    add_calibrate(parser)
+    assert "needs ONNX Runtime 1.25 where it answers" in " ".join(parser.format_help().split())

@@ -149,3 +149,9 @@ def test_programs_are_told_the_same() -> None:
 
 def test_a_budget_is_told_by_the_names_it_was_given_by() -> None:
     assert set(BUDGET["asked"]) < set(asdict(Budget()))  # type: ignore[call-overload]
+
+
+def test_layers_that_are_not_alike_in_all_dialects_are_told() -> None:
+    lines = shown(done(differing=["decoder head: float in ort, int4/128 and float in trt10"]))
+    assert "not alike in all dialects: decoder head: float in ort, int4/128 and float in trt10" in lines
+    assert not any("not alike" in line for line in shown(done()))

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edge_runtime.errors import EdgeVLError
-from export.checkpoint import Checkpoint
+from export.checkpoint import LICENCE_LIMIT_BYTES, Checkpoint
 from tests.checkpoints import PLAIN, write_json, write_transformers_checkpoint
 
 NAME = "model.language_model.norm.weight"
@@ -138,6 +138,50 @@ def test_licence_texts_are_found(folder: Path) -> None:
     (folder / "LICENSE").write_text("terms", encoding="utf-8")
     with Checkpoint.open(folder) as checkpoint:
         assert [path.name for path in checkpoint.licence_paths] == ["LICENSE", "LICENSE-MODEL"]
+
+
+LICENCES = (
+    "COPYING",
+    "License",
+    "MODEL_LICENSE",
+    "NOTICE.md",
+    "licence.md",
+    "license.txt",
+    "thirdpartynotices",
+)
+
+
+def test_licence_texts_are_found_however_they_are_written(folder: Path) -> None:
+    for name in LICENCES:
+        (folder / name).write_text("terms", encoding="utf-8")
+    with Checkpoint.open(folder) as checkpoint:
+        assert tuple(path.name for path in checkpoint.licence_paths) == LICENCES
+
+
+def test_what_is_no_plain_file_or_hidden_is_no_licence(folder: Path) -> None:
+    (folder / "licenses").mkdir()
+    os.mkfifo(folder / "NOTICE")
+    (folder / "._LICENSE").write_text("a system's", encoding="utf-8")
+    with Checkpoint.open(folder) as checkpoint:
+        assert not checkpoint.licence_paths
+        assert not checkpoint.huge_licence_names
+
+
+def test_a_file_too_large_for_a_licence_is_named_and_not_taken(folder: Path) -> None:
+    (folder / "LICENSE").write_text("terms", encoding="utf-8")
+    with (folder / "license-classifier.bin").open("wb") as file:
+        file.truncate(LICENCE_LIMIT_BYTES + 1)
+    with Checkpoint.open(folder) as checkpoint:
+        assert [path.name for path in checkpoint.licence_paths] == ["LICENSE"]
+        assert checkpoint.huge_licence_names == ("license-classifier.bin",)
+
+
+def test_a_licence_that_leads_out_of_the_folder_is_refused(folder: Path) -> None:
+    (folder.parent / "terms").write_text("terms", encoding="utf-8")
+    (folder / "license.txt").symlink_to(folder.parent / "terms")
+    with Checkpoint.open(folder) as checkpoint, pytest.raises(EdgeVLError) as caught:
+        _ = checkpoint.licence_paths
+    assert caught.value.code == "EVL-CHECKPOINT-OUTSIDE"
 
 
 def test_an_absent_optional_file_reads_as_empty(folder: Path) -> None:

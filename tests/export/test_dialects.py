@@ -44,7 +44,21 @@ def test_parts_of_a_head_cover_its_columns_once_and_evenly(columns: int, parts: 
     assert [stop for _, stop in ranges[:-1]] == [start for start, _ in ranges[1:]]
     assert (ranges[0][0], ranges[-1][1], len(ranges)) == (0, columns, parts)
     sizes = [stop - start for start, stop in ranges]
-    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 8
+    if columns >= 8 * parts:
+        assert all(start % 8 == 0 for start, _ in ranges)
+
+
+@pytest.mark.parametrize("columns", [102400, 129280, 32000, 1152, 512, 32])
+def test_usual_heads_are_cut_into_equal_parts(columns: int) -> None:
+    """As in every bundle that was exported before."""
+    quarter = columns // 4
+    assert column_ranges(columns, 4) == [(start, start + quarter) for start in range(0, columns, quarter)]
+
+
+@pytest.mark.parametrize("columns", [102402, 102406, 32002, 50258, 34])
+def test_no_part_of_a_head_that_could_be_stored_in_4_bits_is_one_that_could_not(columns: int) -> None:
+    assert all((stop - start) % 2 == 0 for start, stop in column_ranges(columns, 4))
 
 
 def test_a_head_in_parts_gives_what_it_gives_whole() -> None:

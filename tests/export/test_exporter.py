@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from demo.random_checkpoint import write_random_checkpoint
 from demo.sizes import SIZES
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.tokenizer import Tokenizer
 from export.exporter import export_bundle
 from export.options import ExportOptions, context_from_options
 from tests.checkpoints import PLAIN, write_transformers_checkpoint
@@ -73,24 +75,49 @@ def test_the_tokenizer_is_copied_as_it_is(folder: Path) -> None:
     assert (bundle_below(folder, "plain") / "tokenizer.json").read_bytes() == one.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """Of the tiny model: a token a byte."""
+    path = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    write_random_checkpoint(SIZES["tiny"], path)
+    return Tokenizer.open(path / "tokenizer.json")
+
+
+SHORTEST = 224  # 16 of an image, 1 to begin with, 206 bytes around them, 1 of an answer
+
+
 @pytest.mark.parametrize(
-    ("positions", "asked", "given"), [(2048, None, 2048), (16384, None, 4096), (16384, 16384, 16384), (64, 17, 17)]
-)  # fmt: skip
+    ("positions", "asked", "given"),
+    [(2048, None, 2048), (16384, None, 4096), (16384, 16384, 16384), (SHORTEST, SHORTEST, SHORTEST)],
+)
 def test_the_context_is_what_was_asked_for_or_what_the_model_can_do(
-    positions: int, asked: int | None, given: int
+    positions: int, asked: int | None, given: int, tokenizer: Tokenizer
 ) -> None:
     spec = SIZES["tiny"]
     spec = replace(spec, decoder=replace(spec.decoder, max_positions=positions))
-    assert context_from_options(spec, ExportOptions(max_context=asked)) == given
+    assert context_from_options(spec, tokenizer, ExportOptions(max_context=asked)) == given
 
 
-@pytest.mark.parametrize("asked", [0, -5, 16, 2049])
-def test_a_context_that_no_picture_fits_or_the_model_never_saw_is_refused(asked: int) -> None:
+@pytest.mark.parametrize("asked", [0, -5, 16, 17, SHORTEST - 1, 2049])
+def test_a_context_that_no_picture_fits_or_the_model_never_saw_is_refused(
+    asked: int, tokenizer: Tokenizer
+) -> None:
     with pytest.raises(EdgeVLError) as caught:
-        context_from_options(SIZES["tiny"], ExportOptions(max_context=asked))
+        context_from_options(SIZES["tiny"], tokenizer, ExportOptions(max_context=asked))
     assert caught.value.code == "EVL-CONTEXT-LIMIT"
     assert "16 tokens" in caught.value.why
+    assert f"one token of the answer {SHORTEST}," in caught.value.why
     assert "2048 positions" in caught.value.why
+    assert f"from {SHORTEST} to 2048" in caught.value.fix
+
+
+def test_a_model_that_no_question_about_a_picture_fits_is_refused(tokenizer: Tokenizer) -> None:
+    spec = SIZES["tiny"]
+    spec = replace(spec, decoder=replace(spec.decoder, max_positions=SHORTEST - 1))
+    with pytest.raises(EdgeVLError) as caught:
+        context_from_options(spec, tokenizer, ExportOptions())
+    assert caught.value.code == "EVL-CONTEXT-LIMIT"
+    assert "--max-context" not in caught.value.fix
 
 
 def test_a_dialect_that_is_not_written_here_is_refused_before_anything_is_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,4 +225,28 @@ def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None
         exported(checkpoint, tmp_path / "bundle", with_samples=False)
     assert caught.value.code == "EVL-CHECKPOINT-NONFINITE"
     assert "blocks.0.up.weight" in caught.value.what
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "scale", "told"),
+    [
+        ((f"{LOW}.0.mlp.fc1.weight",), float("nan"), r"blocks\.0\.\w+ in vision_low gives"),
+        ((f"{LOW}.0.mlp.fc1.weight",), 1e38, r"blocks\.0\.\w+ in vision_low gives"),
+        (
+            (f"{MODEL}.0.mlp.gate_proj.weight", f"{MODEL}.0.mlp.up_proj.weight"),
+            1e25,
+            r"blocks\.0\.down in decoder reads",
+        ),
+    ],
+    ids=["nan", "infinity", "a product"],
+)
+def test_activations_that_are_no_numbers_are_refused_by_role_and_layer(
+    names: tuple[str, ...], scale: float, told: str, tmp_path: Path
+) -> None:
+    checkpoint = checkpoint_with(lambda tensors: {name: tensors[name] * scale for name in names}, tmp_path)
+    with pytest.raises(EdgeVLError) as caught:
+        exported(checkpoint, tmp_path / "bundle", with_samples=True)
+    assert caught.value.code == "EVL-CHECKPOINT-NONFINITE"
+    assert re.match(told, caught.value.what), caught.value.what
     assert not (tmp_path / "bundle").exists()

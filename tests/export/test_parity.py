@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +10,17 @@ from typing import cast
 
 import numpy as np
 import pytest
+from PIL import Image
+from torch import Tensor
 
-from edge_runtime.backends.backend import Array, Graph, Ints
+from edge_runtime.backends.backend import Array, Backend, Graph, Ints
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
+from edge_runtime.preprocess import Pixels, pixels_from_picture
 from edge_runtime.scores import Scores
-from edge_runtime.spec import Role
+from edge_runtime.spec import PreprocessSpec, Role
 from export.checkpoint import Checkpoint
 from export.comparison import parity_of, synthetic_pictures
 from export.modules.reference import Reference
@@ -240,3 +245,45 @@ def test_another_tokenizer_fails_although_every_number_agrees(
     assert all(each.is_passed for each in report.roles)
     assert all(each.is_passed for each in report.greedy)
     assert all(each.is_passed for each in report.weights)
+
+
+@pytest.mark.parametrize("name", ["plain", "hybrid"])
+def test_pixels_and_features_of_a_picture_are_let_go_of_before_the_next(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many pictures, the first two stay (for other dialects), and one more is held at a time."""
+    pixels, features, most = weakref.WeakSet[Pixels](), weakref.WeakSet[Tensor](), [0, 0]
+
+    def made(picture: Image.Image, spec: PreprocessSpec) -> Pixels:
+        gc.collect()
+        most[:] = [max(most[0], len(pixels)), max(most[1], len(features))]
+        found = pixels_from_picture(picture, spec)
+        pixels.add(found)
+        return found
+
+    def seen(reference: Reference, plane: Tensor) -> Tensor:
+        found = vision_low(reference, plane)
+        features.add(found)
+        return found
+
+    vision_low = Reference.vision_low
+    monkeypatch.setattr(Reference, "vision_low", seen)
+    monkeypatch.setattr("export.comparison.pixels_from_picture", made)
+    held = Bundle.open(bundle_below(folder, name))
+    backends: dict[Dialect, Backend] = {"ort": OrtBackend(held, threads=1)}
+    with Checkpoint.open(checkpoint_below(folder, name)) as opened:
+        report = parity_of(held, backends, opened, synthetic_pictures(7))
+    assert report.is_passed
+    assert most[0] <= 1
+    assert most[1] <= 3
+
+
+def test_figures_are_over_all_pictures(bundle: Bundle, checkpoint: Checkpoint) -> None:
+    few, many = (
+        parity_of(bundle, {"ort": OrtBackend(bundle, threads=1)}, checkpoint, synthetic_pictures(count))
+        for count in (1, 4)
+    )
+    first, last = few.roles[0], many.roles[0]
+    assert (first.role, first.dialect) == (last.role, last.dialect) == ("vision_low", "ort")
+    assert last.max_difference >= first.max_difference
+    assert last.mean_difference != first.mean_difference

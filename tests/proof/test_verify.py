@@ -12,10 +12,13 @@ import pytest
 from safetensors.torch import load_file
 
 from edge_runtime.dialects import Dialect, FloatPrecision
+from edge_runtime.tokenizer import Tokenizer
 from edge_vl.cli import exit_status
 from edge_vl.terminal import Terminal
+from export.checkpoint import Checkpoint
+from export.config import spec_from_checkpoint
 from export.exporter import export_bundle
-from export.options import ExportOptions
+from export.options import ExportOptions, shortest_context
 from tests.checkpoints import SMALL_MODELS, edit_tensors
 from tests.proof.subject import bundle_below, checkpoint_below
 
@@ -86,7 +89,8 @@ def test_a_changed_part_of_the_head_is_found_in_dialects_that_cut_it(
 def test_every_dialect_of_a_bundle_is_compared_and_its_table_once(folder: Path, tmp_path: Path) -> None:
     """With the shortest context there is: the cache of `trt` has no row more, and the prompt does not fit."""
     checkpoint, bundle = checkpoint_below(folder, "grouped"), tmp_path / "bundle"
-    shortest = SMALL_MODELS["grouped"].image_tokens + 1
+    with Checkpoint.open(checkpoint) as opened:
+        shortest = shortest_context(spec_from_checkpoint(opened), Tokenizer.open(opened.tokenizer_path))
     export_bundle(checkpoint, bundle, ExportOptions(("trt10", "trt"), "fp32", shortest))
     status, result = verified(bundle, checkpoint)
     assert (status, result["passed"]) == (0, True), result

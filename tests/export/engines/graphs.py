@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.engines.shapes import Profile, ShapeRange, range_from_shape
+from export.engines.shapes import Profile, ShapeRange
 
 HALF, FLOAT, BOOL, INT64 = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
 NUMPY: dict[int, np.dtype[np.generic]] = {int(HALF): np.dtype(np.float16), int(FLOAT): np.dtype(np.float32)}
@@ -168,8 +168,8 @@ def cache_profile(name: str, tokens: int) -> Profile:
     """Up to so many new tokens a step; exactly one where `tokens` is 1."""
     new = ShapeRange(*((1, HEADS, count, HEAD_DIM) for count in (1, tokens, tokens)))
     mask = ShapeRange(*((count, CAPACITY) for count in (1, tokens, tokens)))
-    cache = range_from_shape(1, HEADS, CAPACITY, HEAD_DIM)
-    rest = {"at": range_from_shape(1), "mask": mask, "past_k": cache, "past_v": cache}
+    cache = ShapeRange(*[(1, HEADS, CAPACITY, HEAD_DIM)] * 3)
+    rest = {"at": ShapeRange((1,), (1,), (1,)), "mask": mask, "past_k": cache, "past_v": cache}
     return Profile(name, dict.fromkeys("qkv", new) | rest)
 
 

@@ -15,7 +15,7 @@ from export.engines.request import (
     error_from_failure,
     failure_from_error,
 )
-from export.engines.shapes import Profile, ShapeRange, range_from_shape
+from export.engines.shapes import Profile, ShapeRange
 
 REQUEST = BuildRequest(
     role="decoder",
@@ -24,7 +24,7 @@ REQUEST = BuildRequest(
     plan="decoder.plan",
     profiles=(
         Profile("prefill", {"x": ShapeRange((1, 1), (1, 640), (1, 1024))}),
-        Profile("decode", {"x": range_from_shape(1, 1)}),
+        Profile("decode", {"x": ShapeRange((1, 1), (1, 1), (1, 1))}),
     ),
     timings="timings.cache",
 )
