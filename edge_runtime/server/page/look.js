@@ -128,13 +128,13 @@ export class Look {
     for (const id of ["choose", "empty"]) byId(id).addEventListener("click", () => this.#canPick && byId("file").click());
     for (const id of ["file", "photo"]) byId(id).addEventListener("change", (event) => this.#picked(event.target));
     document.addEventListener("paste", (event) => {
-      // Offices put a picture of their text beside it.
+      // Offices put a picture of the text beside it.
       if (!event.clipboardData.types.includes("text/plain")) this.#given(event, event.clipboardData);
     });
     this.#listenToDrops();
   }
 
-  // A phone's own camera takes pictures where the browser gives us none to look through.
+  // A phone's own camera takes pictures where the browser gives us none.
   #askCamera() {
     if (!hasCameras() && this.#canPick && matchMedia("(pointer: coarse)").matches) byId("photo").click();
     else this.openCamera();

@@ -71,6 +71,16 @@ def test_the_camera_takes_a_picture(page: Page, site: FakeSite) -> None:
     assert url.startswith("data:image/png;base64,")
 
 
+def test_no_button_moves_when_the_cameras_first_frame_comes(page: Page, site: FakeSite) -> None:
+    opened(page, site)
+    page.click("#camera")
+    expect(page.locator("#live")).to_have_js_property("readyState", 4)
+    with_frames = page.locator("#shoot").bounding_box()
+    page.evaluate("document.querySelector('#live').srcObject = null")
+    expect(page.locator("#live")).to_have_js_property("readyState", 0)
+    assert page.locator("#shoot").bounding_box() == with_frames
+
+
 def test_the_camera_can_be_closed_again(page: Page, site: FakeSite) -> None:
     opened(page, site)
     page.click("#camera")
