@@ -91,14 +91,14 @@ def test_a_signal_at_a_random_moment_of_an_export_leaves_nothing(
     number: signal.Signals, forge: Forge, checkpoint: Path, bundle: Path, tmp_path: Path, usual_s: float
 ) -> None:
     rng, out = random.Random(number), tmp_path / "out"
-    for _ in range(2):
+    for turn in range(2):
         process = forge.start(*export_to(checkpoint, out), default_signals=True)
         time.sleep(0.1 + rng.uniform(0, 0.8) * usual_s)
         process.send(number)
         ended = process.ended()
         if ended.status in (0, -number):  # it was done before the signal came
             assert_absent_or_whole(out, bundle)
-            out.rename(tmp_path.parent / f"{tmp_path.name}-done")
+            out.rename(tmp_path.parent / f"{tmp_path.name}-done-{turn}")
         else:
             assert ended.status == 128 + number, ended
             assert ended.err.splitlines()[-1].endswith("; nothing was left half-written"), ended.err
