@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from edge_runtime.errors import EdgeVLError, listed
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.given_texts import texts_from_given
 from edge_runtime.tokenizer import check_spellable
 
 # What compiling and matching cost grows with these; `docs/decisions.md` has what was measured.
@@ -90,12 +91,8 @@ class Choice:
     options: Sequence[str]
 
     def __post_init__(self) -> None:
-        # a text is a sequence of one-letter texts, and never meant so
-        is_list = isinstance(self.options, Iterable) and not isinstance(self.options, str | bytes)
-        every: tuple[object, ...] = tuple(self.options) if is_list else (self.options,)
-        if strangers := [type(option).__name__ for option in every if not isinstance(option, str)]:
-            refuse_choice(f"got {listed(strangers)}, wanted texts", "give a list of texts")
-        object.__setattr__(self, "options", tuple(dict.fromkeys(every)))
+        options = texts_from_given(self.options, lambda why: refuse_choice(why, "give a list of texts"))
+        object.__setattr__(self, "options", options)
         for option in self.options:
             check_spellable(option, b"")
         size = sum(len(option.encode()) for option in self.options)

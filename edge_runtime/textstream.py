@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
-from edge_runtime.errors import EdgeVLError, listed
+from edge_runtime.errors import EdgeVLError
+from edge_runtime.given_texts import texts_from_given
 from edge_runtime.tokenizer import Tokenizer
 
 MOST_STOP_STRINGS = 64
@@ -86,23 +88,18 @@ class TextStream:
 
 def checked_stop_strings(stop_strings: Iterable[str]) -> tuple[str, ...]:
     """Each once. Raises EdgeVLError EVL-STOP-STRINGS."""
-    is_list = isinstance(stop_strings, Iterable) and not isinstance(stop_strings, str | bytes)
-    every: tuple[object, ...] = tuple(stop_strings) if is_list else (stop_strings,)
-    stops = tuple(dict.fromkeys(stop for stop in every if isinstance(stop, str)))
-    strangers = [type(stop).__name__ for stop in every if not isinstance(stop, str)]
-    if strangers:
-        raise stops_error(f"got {listed(strangers)}, wanted texts", "give a text, or a list of texts")
-    if all(0 < len(stop) <= LONGEST_STOP_STRING for stop in stops) and len(stops) <= MOST_STOP_STRINGS:
-        return stops
-    raise stops_error(
-        f"got {len(stops)} of {min(map(len, stops))} to {max(map(len, stops))} characters,"
-        f" wanted at most {MOST_STOP_STRINGS} of 1 to {LONGEST_STOP_STRING}",
-        "leave out empty stop strings and shorten the list",
-    )
+    stops = texts_from_given(stop_strings, lambda why: refuse_stops(why, "give a text, or a list of texts"))
+    if len(stops) > MOST_STOP_STRINGS or not all(0 < len(stop) <= LONGEST_STOP_STRING for stop in stops):
+        refuse_stops(
+            f"got {len(stops)} of {min(map(len, stops))} to {max(map(len, stops))} characters,"
+            f" wanted at most {MOST_STOP_STRINGS} of 1 to {LONGEST_STOP_STRING}",
+            "leave out empty stop strings and shorten the list",
+        )
+    return stops
 
 
-def stops_error(why: str, fix: str) -> EdgeVLError:
-    return EdgeVLError("EVL-STOP-STRINGS", "the stop strings cannot be used", why, fix)
+def refuse_stops(why: str, fix: str) -> NoReturn:
+    raise EdgeVLError("EVL-STOP-STRINGS", "the stop strings cannot be used", why, fix)
 
 
 def first_stop(text: str, known: int, stop_strings: tuple[str, ...]) -> StopHit | None:

@@ -8,14 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from edge_runtime.errors import EdgeVLError
 from edge_runtime.preprocess import pixels_from_picture
 from edge_runtime.progress import Progress, silent
 from edge_runtime.prompt import ImageRef, PromptFormat, Turn
 from edge_runtime.spec import ModelSpec, Role
 from edge_runtime.tokenizer import Tokenizer
 from export.modules.lending import is_leaf, lent_module
-from export.ranges import ActivationRange
+from export.ranges import ActivationRange, ends_of
 from export.weights import WeightPlan
 
 QUESTION = "Describe this picture in detail."
@@ -35,14 +34,7 @@ class LeafWatch:
         self.given = max(self.given, self._largest(result, "gives"))
 
     def _largest(self, x: Tensor, verb: str) -> float:
-        low, high = (float(value) for value in torch.aminmax(x))
-        if not -float("inf") < low <= high < float("inf"):
-            raise EdgeVLError(
-                "EVL-CHECKPOINT-NONFINITE",
-                f"{self.name} in {self.role} {verb} values that are no numbers, in fp32 already",
-                f"with a sample picture they lie between {low} and {high}",
-                "use the weights as published; these are damaged or come from a training run that diverged",
-            )
+        low, high = ends_of(x, f"{self.name} in {self.role} {verb}", "with a sample picture, in fp32, they")
         return max(-low, high)
 
 

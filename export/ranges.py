@@ -44,6 +44,19 @@ class WeightRange:
         return 0.0 < self.largest < FP16_NORMAL
 
 
+def ends_of(x: Tensor, whose: str, seen: str = "its values") -> tuple[float, float]:
+    """The least and the largest, EVL-CHECKPOINT-NONFINITE where one of them is no number."""
+    low, high = (float(value) for value in torch.aminmax(x))
+    if -float("inf") < low <= high < float("inf"):
+        return low, high
+    raise EdgeVLError(
+        "EVL-CHECKPOINT-NONFINITE",
+        f"{whose} values that are no numbers",
+        f"{seen} lie between {low} and {high}",
+        "use the weights as published; these are damaged or come from a training run that diverged",
+    )
+
+
 class RangeWatch:
     """Looks at a tensor's pieces as they pass."""
 
@@ -54,14 +67,7 @@ class RangeWatch:
         self._flushed = 0
 
     def look(self, source: Tensor, stored: Tensor) -> None:
-        low, high = (float(value) for value in torch.aminmax(source))
-        if not -float("inf") < low <= high < float("inf"):
-            raise EdgeVLError(
-                "EVL-CHECKPOINT-NONFINITE",
-                f"{self.name} holds values that are no numbers",
-                f"its values lie between {low} and {high}",
-                "use the weights as published; these are damaged or come from a training run that diverged",
-            )
+        low, high = ends_of(source, f"{self.name} holds")
         self._largest = max(self._largest, -low, high)
         self._elements += source.numel()
         if source.dtype != stored.dtype:

@@ -13,10 +13,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import GraphEntry
 
 FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
-BYTE_CACHES = (
-    1,
-    25,
-)  # the first whose GroupQueryAttention takes caches of bytes; those before open no such graph
+BYTE_CACHES = (1, 25)  # the first whose GroupQueryAttention takes them; those before open no such graph
 VERSION = re.compile(r"(\d+)\.(\d+)")
 
 

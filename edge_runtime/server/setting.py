@@ -48,7 +48,7 @@ def kind_of(known: Field[Any]) -> Kind:
 
 
 def count(least: int = 1, most: int = MOST) -> Kind:
-    wanted = f"a whole number from {least}" + f" to {most}"
+    wanted = f"a whole number from {least} to {most}"
 
     def is_right(value: Value) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

@@ -47,29 +47,17 @@ def refuse(*_: object, **__: object) -> None:
     raise RuntimeError(SHORT)
 
 
+@pytest.mark.parametrize(("session", "code"), [(Starved, "EVL-ENGINE-RUN"), (refuse, "EVL-ENGINE-ORT")])
 @pytest.mark.parametrize("measure", MEASURES)
-def test_what_is_thrown_while_running_is_a_fault_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
+def test_what_is_thrown_while_opening_and_while_running_is_a_fault_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str, session: object, code: str
 ) -> None:
     toy = Toy()
     path = toy.write(tmp_path)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Starved)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     with pytest.raises(MachineFault) as caught:
         MEASURES[measure](path, toy)
-    assert (caught.value.code, caught.value.exit_status) == ("EVL-ENGINE-RUN", 3)
-    assert "decoder" in caught.value.what and caught.value.fix.startswith(REMEDY)
-
-
-@pytest.mark.parametrize("measure", MEASURES)
-def test_what_is_thrown_while_opening_is_one_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
-) -> None:
-    toy = Toy()
-    path = toy.write(tmp_path)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
-    with pytest.raises(MachineFault) as caught:
-        MEASURES[measure](path, toy)
-    assert (caught.value.code, caught.value.exit_status) == ("EVL-ENGINE-ORT", 3)
+    assert (caught.value.code, caught.value.exit_status) == (code, 3)
     assert "decoder" in caught.value.what and caught.value.fix.startswith(REMEDY)
     assert "\n" not in caught.value.why
 
