@@ -18,8 +18,8 @@ LOCATED_ROWS = 3  # a box is a long answer
 
 @dataclass(frozen=True)
 class Lessons:
-    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted, signs to be told apart; the rest
-    are shapes to be named. And how many rows of shapes there are at most."""
+    """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted, signs to be told
+    apart; the rest are shapes to be named. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
     drill_share: float = 0.0

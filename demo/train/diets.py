@@ -7,7 +7,7 @@ from dataclasses import replace
 from demo.data.lessons import Lessons
 from demo.train.conversation import AROUND
 from demo.train.recipe import STAGE3_LANGUAGE
-from demo.train.stages import ALL_BUT_BOXES, CODES_TOO, SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
+from demo.train.stages import ALL_ALIKE, CODES_TOO, SHAPES_MOSTLY, SHAPES_RATHER, Diet, Mixture
 
 WARM_UP = 0.3  # of stage 2, over which the share of language sinks
 SHAPES_FIRST = 0.5  # of stage 3, over which the share of pages sinks
@@ -75,7 +75,7 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
             ),
             is_asked=True,
             is_pointed=True,
-            makers=ALL_BUT_BOXES,
+            makers=ALL_ALIKE,
             first=6_000_000,
             objects=0.05,
             worth={"code": 2.0, "count": 2.5, "meter": 1.25, "shape": 1.5, "small_print": 0.5, "box": 0.5},

@@ -180,33 +180,30 @@ SHAPES_RATHER = tuple(
     )
     for name in ("shapes", other)
 )
+
+
+def beside_shapes_and_codes(*pairs: tuple[str, str]) -> tuple[str, ...]:
+    """Those two hold several tasks each: every other picture is of one of them."""
+    return tuple(name for one, other in pairs for name in ("shapes", one, "codes", other))
+
+
 # What still misses its bars, and in between what has been told least where to look.
-CODES_TOO = tuple(
-    name
-    for one, other in (
-        ("meters", "charts"),
-        ("meters", "receipts"),
-        ("clocks", "meters"),
-        ("tables", "charts"),
-        ("meters", "gauges"),
-        ("clocks", "price_tags"),
-    )
-    for name in ("shapes", one, "codes", other)
+CODES_TOO = beside_shapes_and_codes(
+    ("meters", "charts"),
+    ("meters", "receipts"),
+    ("clocks", "meters"),
+    ("tables", "charts"),
+    ("meters", "gauges"),
+    ("clocks", "price_tags"),
 )
-
-
-# As many of every kind as of any other, but codes and shapes, which hold several tasks.
-ALL_BUT_BOXES = tuple(
-    name
-    for one, other in (
-        ("meters", "charts"),
-        ("receipts", "gauges"),
-        ("clocks", "tables"),
-        ("receipts", "meters"),
-        ("gauges", "price_tags"),
-        ("clocks", "tables"),
-    )
-    for name in ("shapes", one, "codes", other)
+# The others nearly alike.
+ALL_ALIKE = beside_shapes_and_codes(
+    ("meters", "charts"),
+    ("receipts", "gauges"),
+    ("clocks", "tables"),
+    ("receipts", "meters"),
+    ("gauges", "price_tags"),
+    ("clocks", "tables"),
 )
 
 
