@@ -13,6 +13,7 @@ import onnx_ir as ir
 from calibration.blocks import Floats
 from calibration.cache_trt10 import CHOICE, OLD, ByteCache
 from calibration.decision import INT8_LIMIT
+from calibration.initializer import initializer
 from calibration.migration import Scaling
 from calibration.minmax import appended, constant
 from calibration.session import Feeds, Session
@@ -128,12 +129,7 @@ def narrow_attention(graph: ir.Graph, node: ir.Node, scales: CacheScales) -> Non
 
 
 def scales_value(graph: ir.Graph, name: str, steps: Floats) -> ir.Value:
-    tensor = ir.Tensor(steps, name=f"{name}.cache_scales")
-    value = ir.Value(
-        name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value
+    return initializer(graph, ir.Tensor(steps, name=f"{name}.cache_scales"))
 
 
 def carriers_in(bundle: Bundle) -> list[GraphEntry]:

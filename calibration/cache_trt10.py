@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from calibration.blocks import Floats, Weight, scales_from_steps
 from calibration.decision import INT8_LIMIT
+from calibration.initializer import initializer
 
 CHOICE = "Where"  # between rows of this call and those of the cache
 NEW, OLD = 1, 2  # among its inputs
@@ -69,11 +70,7 @@ class ByteCache:
 
     def _shared(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
         if name not in self._graph.initializers:
-            tensor = ir.Tensor(array, name=name)
-            made = ir.Value(
-                name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-            )
-            self._graph.register_initializer(made)
+            initializer(self._graph, ir.Tensor(array, name=name))
         return self._graph.initializers[name]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from calibration.blocks import Weight, packed_from_int4
-from calibration.datafiles import array_of, sizes_of
+from calibration.datafiles import array_of
 from calibration.decision import Float, Int4, Int8, decision_for_shape
+from calibration.initializer import initializer
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
 from calibration.migration import Scaling, whole
 from calibration.opset import INT4_OPSET, lift
@@ -83,14 +84,3 @@ def held(graph: ir.Graph, layer: Layer, how: Int4 | Int8, quantise: Quantise, sc
     scales = ir.Tensor(made.scales, name=f"{layer.name}.scales{layer.part}")
     del graph.initializers[str(layer.weight.name)]
     return Stored(layer.name, how, initializer(graph, integers), initializer(graph, scales))
-
-
-def initializer(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
-    value = ir.Value(
-        name=tensor.name,
-        shape=ir.Shape(sizes_of(tensor)),
-        type=ir.TensorType(tensor.dtype),
-        const_value=tensor,
-    )
-    graph.register_initializer(value)
-    return value

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from calibration.decision import INT8_LIMIT
+from calibration.initializer import initializer
 from calibration.layer import Layer, check_names, input_of, layers_from_graph
 from calibration.session import Feeds, Session
 from calibration.soundness import called, error_in_graph
@@ -119,10 +120,7 @@ def appended(
 
 
 def constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
-    tensor = ir.Tensor(np.array(numbers, np.int64), name=name)
-    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(value)
-    return value
+    return initializer(graph, ir.Tensor(np.array(numbers, np.int64), name=name))
 
 
 def check_finite(path: Path, name: str, peak: float, total: float, sample: str) -> None:

@@ -20,6 +20,7 @@ from calibration.blocks import (
 )
 from calibration.datafiles import DataFiles, array_of
 from calibration.decision import Decision, Float, Int4, Int8, decision_for_shape
+from calibration.initializer import initializer
 from calibration.layer import Layer, check_names, layers_from_graph
 from calibration.migration import Scaling
 from calibration.opset import INT4_OPSET, lift, opset_of
@@ -170,14 +171,6 @@ def packed_pieces(integers: Integers) -> Iterator[npt.NDArray[Any]]:
     flat = integers.reshape(-1)
     for start in range(0, flat.size, PACK_ELEMENTS):
         yield packed_from_int4(flat[start : start + PACK_ELEMENTS])
-
-
-def initializer(graph: ir.Graph, tensor: ir.ExternalTensor) -> ir.Value:
-    value = ir.Value(
-        name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
-    graph.register_initializer(value)
-    return value
 
 
 def wire(graph: ir.Graph, stored: Mapping[ir.Node, Stored], is_for_ort: bool) -> None:

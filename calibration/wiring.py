@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from calibration.blocks import scales_from_steps
 from calibration.decision import Int4, Int8
+from calibration.initializer import initializer
 from calibration.layer import input_of
 
 ZERO_NAME = "input_zero"
@@ -102,12 +103,7 @@ class Wiring:
         return self._values[("zero",)]
 
     def _constant(self, name: str, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> ir.Value:
-        tensor = ir.Tensor(np.asarray(array), name=self._unique(name))
-        value = ir.Value(
-            name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-        )
-        self._graph.register_initializer(value)
-        return value
+        return initializer(self._graph, ir.Tensor(np.asarray(array), name=self._unique(name)))
 
     def _cast(self, node: ir.Node, x: ir.Value, name: str, dtype: ir.DataType) -> ir.Value:
         key = ("cast", x, dtype)
