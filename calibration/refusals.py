@@ -16,7 +16,7 @@ from edge_runtime.backends.ort_library import check_byte_caches
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import Manifest, bytes_from_manifest
-from edge_runtime.publish import check_parent, exists_error, unwritable_error
+from edge_runtime.publish import check_parent, exists_error, place_of, unwritable_error
 
 RECIPE = "EVL-CALIBRATE-RECIPE"
 MANIFEST_SPARE_BYTES = 4096  # two reports and a seal
@@ -24,7 +24,7 @@ MANIFEST_SPARE_BYTES = 4096  # two reports and a seal
 
 def check_place(bundle: Path, out: Path) -> None:
     """`out` is a new name outside the bundle, which is only read. Asked before minutes go by; who writes asks again."""
-    target = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link that must be refused)
+    target = place_of(out)
     check_parent(target)
     if os.path.lexists(target):
         raise exists_error(target)

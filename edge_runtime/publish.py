@@ -37,7 +37,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     `out` must not exist and is never replaced. Full disks and refused writes become EdgeVLErrors,
     in the body too. What a killed process left beside `out` is swept by the next one.
     """
-    refuse_odd_name(Path(os.path.abspath(out)), UNWRITABLE)  # noqa: PTH100
+    refuse_odd_name(place_of(out), UNWRITABLE)
     with staged(out, sync_tree) as folder:
         folder.mkdir()
         yield folder
@@ -53,7 +53,7 @@ def staged_file(out: Path) -> Iterator[Path]:
 @contextmanager
 def staged(out: Path, sync_whole: Callable[[Path], None]) -> Iterator[Path]:
     """A path beside `out`, not made yet; what the body leaves there is synced and renamed to `out`."""
-    target = Path(os.path.abspath(out))  # noqa: PTH100  (resolve() would follow a link that must be refused)
+    target = place_of(out)
     with named_write_faults(target):
         check_parent(target)
         with named_setup_faults(target):
@@ -80,7 +80,7 @@ def staged_file_if_wanted(out: Path | None) -> Iterator[Path | None]:
 
 def check_free_space(parent: Path, need_bytes: int) -> None:
     """Refuses to begin what cannot end: EVL-DISK-FULL names both figures."""
-    target = Path(os.path.abspath(parent)) / "out"  # noqa: PTH100
+    target = place_of(parent / "out")
     with named_write_faults(target):
         check_parent(target)
         free_bytes = shutil.disk_usage(target.parent).free
@@ -144,6 +144,16 @@ def unwritable_error(target: Path, why: str) -> EdgeVLError:
 def exists_error(target: Path) -> EdgeVLError:
     what, why = f"{target} is already there", "nothing that exists is ever replaced"
     return EdgeVLError("EVL-OUT-EXISTS", what, why, "choose another name, or remove it first")
+
+
+def place_of(out: Path) -> Path:
+    """The folder that it would lie in, by its real name, and its own name, which may be that of a link: it is refused then."""
+    if out.name in ("", ".."):
+        return Path(os.path.abspath(out))  # noqa: PTH100  (there already, whatever it is)
+    try:
+        return Path(os.path.realpath(out.parent), out.name)  # resolve() would raise where links go in circles
+    except ValueError:  # no name that a file could have
+        return Path(os.path.abspath(out))  # noqa: PTH100
 
 
 def check_parent(target: Path) -> None:

@@ -24,7 +24,7 @@ def replaced_file(target: Path) -> Iterator[Path]:
             yield stage
             sync(stage)
             stage.replace(target)
-            sync(target.parent)
+            sync(target.parent.resolve())
         finally:
             stage.unlink(missing_ok=True)
 

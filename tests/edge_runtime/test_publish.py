@@ -72,6 +72,21 @@ def test_a_relative_output_is_made_in_the_working_folder(
     assert is_complete(tmp_path / "out")
 
 
+@pytest.mark.parametrize("out", ["link/out", "link/inner/../out", "inward/../out"])
+def test_an_output_lies_where_the_system_says_though_there_are_links(tmp_path: Path, out: str) -> None:
+    real = tmp_path / "real"
+    (real / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "inward").symlink_to("real/inner")
+    with staged_folder(tmp_path / out) as staging:
+        fill(staging)
+    assert is_complete(real / "out")
+    assert is_complete(tmp_path / out)
+    assert sorted(os.listdir(tmp_path)) == ["inward", "link", "real"]
+    with pytest.raises(EdgeVLError, match="EVL-OUT-EXISTS"), staged_folder(tmp_path / out):
+        pass
+
+
 def test_who_presses_ctrl_c_twice_leaves_nothing_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,3 +143,10 @@ def test_what_the_system_refuses_is_a_named_error_about_the_file(
     assert (caught.value.code, caught.value.what) == (code, f"{target} cannot be written")
     assert target.read_text() == "old"
     assert names(target.parent) == ["trial.json"]
+
+
+def test_a_folder_may_be_reached_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    replace(tmp_path / "link" / "trial.json")
+    assert (tmp_path / "real" / "trial.json").read_text() == "new"
