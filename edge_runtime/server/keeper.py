@@ -24,10 +24,13 @@ SAFE_ENGINE = "onnxruntime"
 NOTHING_ASKED = EngineState()
 WORKER = "edge_runtime.server.worker"
 NO_PYTHON = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC)  # that could be run
-OWN_WORKER = (sys.executable, "-m", WORKER)
 ROOT = str(Path(__file__).absolute().parents[2])
+# A Python that is told what to do looks for modules in its working folder first, be it a bundle with a `random.py`.
+NOT_HERE = "import sys; sys.path[:] = [place for place in sys.path if place]"
+MAIN = f"from {WORKER}.__main__ import main; sys.exit(main())"
+OWN_WORKER = (sys.executable, "-c", f"{NOT_HERE}; {MAIN}")
 # For another Python. Its own numpy and TensorRT come first: those that lie beside our modules are made for ours.
-BOOT = f"import sys; sys.path.append({ROOT!r}); from {WORKER}.__main__ import main; sys.exit(main())"
+BOOT = f"{NOT_HERE}; sys.path.append({ROOT!r}); {MAIN}"
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ class Keeper:
         self._unopened = 0 if was_ready else self._unopened + 1
         if failed is not None:
             self._why = f"the engine cannot be opened ({failed.code})"
-            self._note(f"the engine cannot be opened: {failed}")
+            if self._first is None or self._first.done():  # else whoever waits for the first is told
+                self._note(f"the engine cannot be opened: {failed}")
         else:
             self._why = "the engine is being started again"
             self._note(f"the engine is gone: {ended}")

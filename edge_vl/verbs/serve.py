@@ -46,6 +46,8 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         if stopped.number != signal.SIGTERM:
             raise
         terminal.note("stopped")
+        if arguments.json:
+            terminal.json({"stopped": "SIGTERM"})
         return 0
 
 

@@ -22,7 +22,7 @@ from edge_runtime.child import child_environment
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.request import Request
 from edge_runtime.server.asked import Asked, AskedTurn, Prompt
-from edge_runtime.server.keeper import Keeper, KeeperRules
+from edge_runtime.server.keeper import OWN_WORKER, Keeper, KeeperRules, keeper_with
 from edge_runtime.server.orders import Orders
 from edge_runtime.server.said import Done, Event, Piece
 from edge_runtime.server.wire import Message, packed, received_here
@@ -121,8 +121,28 @@ def test_a_bundle_that_is_none_is_told_as_everywhere(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_no_file_of_the_working_folder_is_taken_for_a_module(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random", "PIL", "numpy", "edge_runtime"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+
+    async def test(python: Path | None) -> None:
+        keeper = keeper_with(python, Orders(str(bundle.folder), is_trusted=True), KeeperRules(), print)
+        await keeper.start()
+        try:
+            await asyncio.wait_for(keeper.opened(), 60)
+        finally:
+            await keeper.close()
+
+    for python in (None, Path(sys.executable)):
+        asyncio.run(test(python))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_without_a_front_end_it_ends_at_once() -> None:
-    command = (sys.executable, "-m", "edge_runtime.server.worker")
+    command = OWN_WORKER
     ours, its = socket.socketpair()
     with ours:
         process = subprocess.Popen(command, stdin=its.fileno(), env=child_environment())
@@ -140,7 +160,7 @@ def ready_worker(bundle: Path, link: socket.socket) -> None:
 
 
 def test_what_it_does_not_understand_ends_it_instead_of_making_it_deaf(bundle: Bundle) -> None:
-    command = (sys.executable, "-m", "edge_runtime.server.worker")
+    command = OWN_WORKER
     ours, its = socket.socketpair()
     with ours:
         process = subprocess.Popen(
