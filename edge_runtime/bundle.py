@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.backends.backend import Array
-from edge_runtime.dialects import Dialect
+from edge_runtime.dialects import Dialect, grammar_named
 from edge_runtime.digest import sha256_by_path
 from edge_runtime.errors import EdgeVLError, MachineFault
 from edge_runtime.manifest import (
@@ -236,7 +236,7 @@ def check_seal(seal: Seal) -> None:
 
 
 def check_graph(onnx_file: OnnxFile, entry: GraphEntry, manifest: Manifest) -> None:
-    """Opset, ports and external data are as the manifest says."""
+    """Opset, ports and external data are as the manifest says, operators as the dialect allows."""
     for opsets in (onnx_file.opsets, *(function.opsets for function in onnx_file.functions)):
         opset = opsets.get("", entry.opset)
         if opset != entry.opset or "" not in onnx_file.opsets:
@@ -247,6 +247,7 @@ def check_graph(onnx_file: OnnxFile, entry: GraphEntry, manifest: Manifest) -> N
         if tensor.external is not None and (fault := external_fault(tensor, entry.path, manifest.sizes)):
             what = f"the tensor {tensor.name!r} of {entry.path} does not lie in the bundle"
             raise EdgeVLError("EVL-BUNDLE-EXTERNAL", what, fault, COPY_AGAIN)
+    check_operators(onnx_file, grammar_named(entry.dialect).operators, entry.path)
 
 
 def check_ports(path: str, kind: str, found: tuple[Port, ...], wanted: tuple[Port, ...]) -> None:

@@ -79,6 +79,12 @@ class OrtBackend:
         """EVL-ENGINE-CACHE where the installed ONNX Runtime is known to open no such decoder; opens nothing."""
         check_opens(self.bundle.graph("decoder", self.dialect))
 
+    def check_graphs(self) -> None:
+        """Opens every graph once, and closes it. EVL-ENGINE-ORT names the first that ONNX Runtime does not take."""
+        for entry in self.bundle.manifest.graphs:
+            if entry.dialect == self.dialect:
+                session_from_file(self.bundle.path_of(entry), 1, is_mapped=True, is_tried=True)
+
     def close(self) -> None:
         self._sessions.clear()
 
@@ -109,8 +115,11 @@ def check_cache(entry: GraphEntry, provider: Provider) -> None:
     )
 
 
-def session_from_file(path: Path, threads: int, is_mapped: bool, provider: Provider = CPU) -> Any:
-    """`is_mapped` keeps weights in the file's own pages; without it products pack a copy of their weights."""
+def session_from_file(
+    path: Path, threads: int, is_mapped: bool, provider: Provider = CPU, is_tried: bool = False
+) -> Any:
+    """`is_mapped` keeps weights in the file's own pages; without it products pack a copy of their weights. One that is only
+    tried is left as it is, which neither widens nor folds any weight."""
     onnxruntime = onnxruntime_for(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -119,6 +128,8 @@ def session_from_file(path: Path, threads: int, is_mapped: bool, provider: Provi
     options.log_severity_level = FATAL
     if is_mapped:
         options.add_session_config_entry("session.disable_prepacking", "1")
+    if is_tried:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return session_from_model(onnxruntime, str(path), options, provider)
     except Exception as error:

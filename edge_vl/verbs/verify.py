@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.backends.ort_library import imported_onnxruntime
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle import COPY_AGAIN, Bundle
 from edge_runtime.choice import Wish, check_folder, chosen, told
-from edge_runtime.errors import CheckFailed, EdgeVLError, listed
+from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault, listed
 from edge_runtime.lint import check_grammar
 from edge_runtime.manifest import MANIFEST_NAME
+from edge_runtime.prompt import PromptFormat
+from edge_runtime.tokenizer import Tokenizer
 from edge_vl.verbs.folders import has_file, refuse_bundle, refuse_checkpoint
 from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from export.parity import ParityReport
 
 FAILED = 1
+OF_BUNDLES = ("EVL-BUNDLE-", "EVL-TOKENIZER-", "EVL-PROMPT-")  # codes of what is wrong with one
+SHORTAGES = (
+    "alloc",
+    "pthread_create",
+)  # in what ONNX Runtime says where it is the machine that is short of something
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -61,8 +68,10 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
         bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
         for entry in bundle.manifest.graphs:
             check_grammar(bundle.onnx_file(entry), entry)
+        PromptFormat(Tokenizer.open(bundle.tokenizer_path), bundle.spec.prompt, bundle.spec.image_tokens)
+        check_sessions(bundle)
     except EdgeVLError as error:
-        is_damaged = error.code.startswith("EVL-BUNDLE-") and error.code != "EVL-BUNDLE-FORMAT"
+        is_damaged = error.code.startswith(OF_BUNDLES) and error.code != "EVL-BUNDLE-FORMAT"
         if (
             is_damaged
             and error.exit_status == EdgeVLError.exit_status
@@ -71,6 +80,25 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
             raise CheckFailed(error.code, error.what, error.why, error.fix) from error
         raise
     return bundle
+
+
+def check_sessions(bundle: Bundle) -> None:
+    """EVL-BUNDLE-GRAPH where ONNX Runtime does not take a graph that was made for it. One that is not installed, or too old
+    for this bundle, says nothing of it."""
+    if "ort" not in bundle.manifest.dialects:
+        return
+    backend = OrtBackend(bundle)
+    try:
+        imported_onnxruntime()
+        backend.check()
+    except EdgeVLError:
+        return
+    try:
+        backend.check_graphs()
+    except MachineFault as fault:
+        if any(word in fault.why for word in SHORTAGES):
+            raise
+        raise EdgeVLError("EVL-BUNDLE-GRAPH", fault.what, fault.why, COPY_AGAIN) from fault
 
 
 def answering_engine(bundle: Bundle, wish: Wish, terminal: Terminal) -> tuple[str, str]:

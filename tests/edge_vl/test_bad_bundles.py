@@ -61,6 +61,14 @@ def relocated(bundle: Path, location: str) -> None:
     reseal(bundle, GRAPH)
 
 
+def respelt(bundle: Path, change: Callable[[onnx.GraphProto], object]) -> None:
+    path = bundle / GRAPH
+    model = onnx.load(path, load_external_data=False)
+    change(model.graph)
+    path.write_bytes(model.SerializeToString())
+    reseal(bundle, GRAPH)
+
+
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which graphs ONNX Runtime was asked to open."""
@@ -197,3 +205,42 @@ def test_verify_against_no_checkpoint_is_refused(
 ) -> None:
     place = bundle if against == "BUNDLE" else tmp_path / against
     assert_refused(ran("verify", bundle, "--against", place), code)
+
+
+def test_an_operator_that_the_dialect_lacks_is_refused_before_any_session(
+    own_bundle: Path, sessions: list[str]
+) -> None:
+    respelt(own_bundle, lambda graph: setattr(graph.node[0], "domain", "my.domain"))
+    assert_refused(asked(own_bundle, "--trust-bundle"), "EVL-BUNDLE-GRAPH")
+    assert sessions == []
+    assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-BUNDLE-GRAPH")
+
+
+@pytest.mark.parametrize(
+    "change", ["a name that nothing has", "no nodes", "an output twice", "swapped sizes"]
+)
+def test_a_graph_that_no_session_opens_fails_the_check_of_verify(change: str, own_bundle: Path) -> None:
+    def spoil(graph: onnx.GraphProto) -> None:
+        if change == "a name that nothing has":
+            graph.node[0].input[0] = "nothing"
+        elif change == "no nodes":
+            del graph.node[:]
+        elif change == "an output twice":
+            graph.node[1].output[0] = graph.node[0].output[0]
+        else:
+            weight = next(each for each in graph.initializer if len(set(each.dims)) == 2)
+            weight.dims[:] = weight.dims[::-1]
+
+    respelt(own_bundle, spoil)
+    assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-BUNDLE-GRAPH")
+
+
+def test_a_tokenizer_that_is_none_fails_the_check_of_verify(own_bundle: Path) -> None:
+    (own_bundle / "tokenizer.json").write_text("{}")
+    reseal(own_bundle, "tokenizer.json")
+    assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-TOKENIZER-INVALID")
+
+
+def test_an_image_token_that_the_tokenizer_does_not_have_fails_the_check_of_verify(own_bundle: Path) -> None:
+    remanifested(own_bundle, lambda manifest: manifest["spec"]["prompt"].update(image_id=7))
+    assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-PROMPT-TOKENS")
