@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,29 @@ def sample_entry(role: Role) -> GraphEntry:
     return GraphEntry(role, "ort", "fp32", f"ort/{role}.onnx", OPSET, ports[0], ports[1])
 
 
+# The smallest that is one: byte-level, and it can spell next to nothing.
+TOKENIZER = json.dumps(
+    {
+        "version": "1.0",
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
+    }
+)
+
+
 def write_sample_files(folder: Path) -> list[str]:
     (folder / "ort").mkdir(parents=True)
     for role in ROLES:
         bias = np.arange(WIDTH, dtype="<f4")
         (folder / f"ort/{role}.data").write_bytes(bytes(4096) + bias.tobytes())
         (folder / f"ort/{role}.onnx").write_bytes(sample_model(role).SerializeToString())
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text(TOKENIZER)
     np.arange(64 * WIDTH, dtype="<f2").tofile(folder / "embed.bin")
     graphs = [f"ort/{role}.{suffix}" for role in ROLES for suffix in ("onnx", "data")]
     return [*graphs, "tokenizer.json", "embed.bin"]

@@ -17,6 +17,7 @@ from edge_runtime.digest import sha256_by_path
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.onnxreader import onnx_file_from_path
 from tests.edge_runtime.bundle_samples import (
+    TOKENIZER,
     WIDTH,
     manifest_of,
     sample_entry,
@@ -45,7 +46,7 @@ def test_a_good_bundle_opens(folder: Path) -> None:
     assert bundle.spec == sample_spec()
     assert bundle.graph("decoder", "ort") == sample_entry("decoder")
     assert bundle.path_of(bundle.graph("decoder", "ort")) == folder / "ort/decoder.onnx"
-    assert bundle.tokenizer_path.read_text() == "{}"
+    assert bundle.tokenizer_path.read_text() == TOKENIZER
 
 
 def test_the_embedding_is_mapped_read_only(folder: Path) -> None:
