@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edge_runtime.backends.provider import CPU
 from edge_runtime.bundle import Bundle
 from edge_runtime.loop.loop import Loop
@@ -44,15 +46,24 @@ def test_engines_that_like_long_pieces_get_them() -> None:
     assert rules_for(CPU.engine).least < CHUNK_TOKENS
 
 
-def test_a_short_question_does_not_wait_for_a_long_one(loop: Loop, bundle: Bundle) -> None:
-    """Nor for a large part of it: the long one is still being read when the short one has its first token."""
-    loop.submit(question(bundle, "0123 " * 60))
+@pytest.mark.parametrize("piece", [64, 160, 250])
+def test_a_short_question_does_not_wait_for_a_long_one(
+    loop: Loop, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    """Nor for a large part of it: for as many of its pieces as the short one has, and the long one is still being read when the short
+    one has its first token. However fast this machine reads: the pieces are given."""
+    monkeypatch.setattr(Pace, "tokens", lambda _: piece)
+    long, short = question(bundle, "0123 " * 60), question(bundle, "hi")
+    order = list[str]()
+    loop.submit(long, lambda _: order.append("long"))
     assert loop.work()
-    loop.submit(question(bundle, "hi"))
+    loop.submit(short, lambda _: order.append("short"))
     works = 0
     while not loop.said:
         assert loop.work()
         works += 1
-    assert works <= 2
+    pieces = [-(-len(each.prompt.ids) // piece) for each in (short, long)]
+    assert works <= 2 * pieces[0] and works + 1 < sum(pieces)
     assert (loop.running, loop.decoding) == (2, 1)
     run_out(loop)
+    assert order[0] == "short"
