@@ -16,7 +16,6 @@ from demo.data.shape import COLOURS
 from demo.evaluate import recipe_of
 from demo.questions import Case, cases_from_questions, held_out_questions
 from edge_runtime.assistant import Assistant
-from edge_runtime.bundle import Bundle
 from edge_runtime.constraint import Choice, Constraint, JsonSchema
 from edge_runtime.loading import load
 from edge_runtime.publish import staged_file
@@ -87,7 +86,7 @@ def main() -> int:
         report = {
             "kind": "right answers to held-out questions about colours, by the form of the answer",
             "bundle": arguments.bundle.name,
-            "recipe": recipe_of(Bundle.open(arguments.bundle, is_trusted=True)),
+            "recipe": recipe_of(assistant.bundle),
             "questions": len(asked),
             "right": {form.name: right_of(assistant, form, asked) for form in FORMS},
             **circumstances(f"python -m demo.forms {arguments.bundle.name} --questions {len(asked)}"),

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 FAILED = 1
 OF_BUNDLES = ("EVL-BUNDLE-", "EVL-TOKENIZER-", "EVL-PROMPT-")  # codes of what is wrong with one
-SHORTAGES = (
-    "alloc",
-    "pthread_create",
-)  # in what ONNX Runtime says where it is the machine that is short of something
+# In what ONNX Runtime says where it is the machine that is short of something.
+SHORTAGES = ("alloc", "pthread_create")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
