@@ -220,17 +220,20 @@ def test_an_answer_that_is_not_done_in_time_has_its_last_words(bundle: Path) -> 
     assert (status, err.splitlines()[-1]) == (0, "stopped; requests broken off: 1")
 
 
-def test_stopped_while_it_is_still_being_loaded_it_ends_well(bundle: Path) -> None:
+@pytest.mark.parametrize(("flags", "out"), [((), ""), (("--json",), '{"stopped": "SIGTERM"}\n')])
+def test_stopped_while_it_is_still_being_loaded_it_ends_well(
+    bundle: Path, flags: tuple[str, ...], out: str
+) -> None:
     code = (
         "import os, signal, sys\nfrom edge_runtime.server import notify\n"
         "notify.Notifier.from_environment = lambda *_: os.kill(os.getpid(), signal.SIGTERM) or signal.pause()\n"
         "from edge_vl.cli import main\nmain(sys.argv[1:])\n"
     )
-    call = [sys.executable, "-c", code, "serve", str(bundle)]
+    call = [sys.executable, "-c", code, "serve", str(bundle), *flags]
     done = subprocess.run(
         call, env=environment(), capture_output=True, text=True, check=False, timeout=WAIT_S
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "stopped\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, out, "stopped\n")
 
 
 def test_the_service_manager_is_told_when_it_answers(
@@ -284,6 +287,14 @@ def test_a_broken_bundle_ends_it_with_what_why_and_do(own_bundle: Path) -> None:
     assert result.status == 2
     assert result.record()["error"]["code"].startswith("EVL-BUNDLE")
     assert "what: " in result.err
+
+
+def test_a_bundle_that_is_not_there_is_told_once_in_three_lines(tmp_path: Path) -> None:
+    result = spawned("serve", tmp_path / "nowhere", "--port", "0")
+    assert (result.status, result.out) == (2, "")
+    listening, *told = result.err.splitlines()
+    assert listening.startswith("listening at ")
+    assert [line.partition(":")[0] for line in told] == ["what", "why", "do"]
 
 
 def test_a_port_that_is_taken_is_told(bundle: Path) -> None:
