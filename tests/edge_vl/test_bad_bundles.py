@@ -244,3 +244,17 @@ def test_a_tokenizer_that_is_none_fails_the_check_of_verify(own_bundle: Path) ->
 def test_an_image_token_that_the_tokenizer_does_not_have_fails_the_check_of_verify(own_bundle: Path) -> None:
     remanifested(own_bundle, lambda manifest: manifest["spec"]["prompt"].update(image_id=7))
     assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-PROMPT-TOKENS")
+
+
+@pytest.mark.parametrize(("key", "by"), [("layers", -1), ("layers", 1), ("kv_heads", 2), ("head_dim", 2)])
+def test_a_decoder_with_other_caches_than_the_manifest_says_fails_the_check_of_verify(
+    key: str, by: int, own_bundle: Path
+) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        decoder = manifest["spec"]["decoder"]
+        decoder[key] = decoder[key] + by if by in (-1, 1) else decoder[key] * by
+        if key == "kv_heads":
+            decoder["heads"] *= by
+
+    remanifested(own_bundle, change)
+    assert_told(ran("verify", own_bundle, "--trust-bundle"), 1, "EVL-BUNDLE-GRAPH")
