@@ -1,5 +1,5 @@
 """`python -m edge_vl`."""
 
-from edge_vl.cli import main
+from edge_vl.entry import main
 
 main()

@@ -67,7 +67,7 @@ def ended(stopped: Stopped, terminal: Terminal, is_json: bool) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The entry point of `edge-vl` and `python -m edge_vl`."""
+    """Runs the command and ends the process."""
     standard_streams.fill_gaps()
     out, err = sys.stdout or standard_streams.nowhere(), sys.stderr or standard_streams.nowhere()
     logging.basicConfig(level=logging.WARNING, stream=err, format="%(name)s: %(message)s")

@@ -50,7 +50,7 @@ class Signals:
 
     def unwind(self) -> None:
         """From now on SIGTERM and SIGHUP clean up as Ctrl-C does; what `nohup` ignores stays ignored."""
-        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(signal.SIGINT, self._raise)
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) == signal.SIG_DFL:

@@ -201,6 +201,23 @@ def test_a_stopped_answer_ends_in_one_line(number: int, status: int, bundle: Pat
         assert_stopped(process, status)
 
 
+@pytest.mark.parametrize("module", ["edge_vl.cli", "argparse"])
+def test_ctrl_c_while_it_is_still_being_loaded_ends_it_without_a_word(module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            signal.pause()\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from edge_vl.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=WAIT_S)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_what_nohup_ignores_stays_ignored(bundle: Path) -> None:
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
