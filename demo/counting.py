@@ -10,14 +10,13 @@ from pathlib import Path
 
 from demo.circumstances import circumstances
 from demo.data.scene import Question
-from demo.data.shape import COLOURS, KINDS
-from demo.data.shape_questions import kinds_of, things_of
+from demo.data.shape import COLOURS
+from demo.data.shape_questions import counted_word
 from demo.data.shapes import counted_scene
 from demo.data.split import Split, rng_from_name
 from demo.evaluate import recipe_of
 from demo.score import outcome_of
 from edge_runtime.assistant import Assistant
-from edge_runtime.bundle import Bundle
 from edge_runtime.loading import load
 from edge_runtime.publish import staged_file
 from edge_runtime.record import bytes_from_json
@@ -30,10 +29,8 @@ REQUEST = Request(max_tokens=8)
 
 def counted_in(question: Question) -> str:
     """A colour, a kind, or all there is."""
-    for name, words in (("colours", map(things_of, COLOURS)), ("kinds", map(kinds_of, KINDS))):
-        if any(word.english in question.text or word.chinese in question.text for word in words):
-            return name
-    return "all shapes"
+    word = counted_word(question.text)
+    return "colours" if word in COLOURS else "kinds" if word else "all shapes"
 
 
 def tallied(assistant: Assistant, split: Split, pictures: int) -> dict[str, object]:
@@ -67,7 +64,7 @@ def main() -> int:
         report = {
             "kind": "counts, by what is counted and whose pairs of colours there are",
             "bundle": arguments.bundle.name,
-            "recipe": recipe_of(Bundle.open(arguments.bundle, is_trusted=True)),
+            "recipe": recipe_of(assistant.bundle),
             "pictures": arguments.pictures,
             "splits": {split: tallied(assistant, split, arguments.pictures) for split in SPLITS},
             **circumstances(

@@ -19,13 +19,15 @@ LOCATED_ROWS = 3  # a box is a long answer
 @dataclass(frozen=True)
 class Lessons:
     """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted, signs to be told
-    apart; the rest are shapes to be named. And how many rows of shapes there are at most."""
+    apart; the rest are shapes to be named. How many of the pictures in which shapes are counted have some without a name for their
+    colour. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
     drill_share: float = 0.0
     located_share: float = 0.0
     counted_share: float = 0.0
     signs_share: float = 0.0
+    nameless_share: float = 0.0
     most_rows: int = MOST_ROWS
 
 
@@ -44,7 +46,7 @@ def lesson_scene(rng: np.random.Generator, split: Split, lessons: Lessons = USUA
         return shape_page(rng, split, LOCATED_ROWS, is_located=True)
     kind -= lessons.located_share
     if kind < lessons.counted_share:
-        return counted_scene(rng, split)
+        return counted_scene(rng, split, lessons.nameless_share)
     kind -= lessons.counted_share
     if kind < lessons.signs_share:
         return codes_scene(rng, split, is_drill=True)

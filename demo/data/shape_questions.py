@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -78,6 +79,12 @@ def things_of(colour: str) -> Word:
     return Word(f"{colour} things", f"{COLOURS[colour][1]}的东西")
 
 
+def counted_word(text: str) -> str:
+    """The colour or the kind that a question counts; nothing where it counts all shapes."""
+    words = [(name, things_of(name)) for name in COLOURS] + [(name, kinds_of(name)) for name in KINDS]
+    return next((name for name, word in words if word.english in text or word.chinese in text), "")
+
+
 def kind_word(kind: str) -> Word:
     return Word(kind, KINDS[kind])
 
@@ -146,8 +153,12 @@ class Asker:
     def __init__(self, rng: np.random.Generator, shapes: tuple[Shape, ...]) -> None:
         self.rng = rng
         self.shapes = shapes
-        self.names = [names_of(shape, shapes) for shape in shapes]
         self.questions: dict[str, Question] = {}
+
+    @cached_property
+    def names(self) -> list[list[Name]]:
+        """Of each shape; none of these may have a colour without a name."""
+        return [names_of(shape, self.shapes) for shape in self.shapes]
 
     def asked(self, counted: dict[Word, int], most: int = ASKED) -> tuple[Question, ...]:
         self.ask_counts(counted)
@@ -167,7 +178,10 @@ class Asker:
     def counted(self, things: Word) -> tuple[Shape, ...]:
         """Those that "red things", "rings" or just "shapes" stands for."""
         return tuple(
-            each for each in self.shapes if things in (things_of(each.colour), kinds_of(each.kind), EVERY)
+            each
+            for each in self.shapes
+            if things in (kinds_of(each.kind), EVERY)
+            or (each.colour in COLOURS and things == things_of(each.colour))
         )
 
     def ask(self, phrase: str, answer: Word, about: Iterable[Shape], **words: Word) -> None:

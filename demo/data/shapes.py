@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
+from demo.data.nameless import INKS, NAMELESS, is_doubtful, shades_on
 from demo.data.placing import layout_key, placed
 from demo.data.scene import Box, Question, Scene
 from demo.data.shape import (
@@ -32,6 +33,7 @@ from demo.data.shape_questions import ASKED, EVERY, Asker, caption_of, kinds_of,
 from demo.data.split import Split, drawn, split_of
 
 ABSENT = 2  # colours, and kinds, that are counted though there are none
+MOST_KEPT, MOST_NAMELESS = 3, 3  # colours with and without a name in a picture that has both
 
 
 def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) -> Scene:
@@ -50,16 +52,32 @@ def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False)
     return drawn_scene(rng, paper, shapes, asked)
 
 
-def counted_scene(rng: np.random.Generator, split: Split) -> Scene:
-    """Shapes of which every colour and kind is counted, those that are there and some that are not."""
+def counted_scene(rng: np.random.Generator, split: Split, nameless: float = 0.0) -> Scene:
+    """Shapes of which every colour and kind is counted, those that are there and some that are not. `nameless` is the share of
+    pictures in which some have a colour without a name."""
     paper, palette = palette_of(rng, split)
+    if nameless and rng.random() < nameless:
+        palette = with_nameless(rng, paper, palette)
     colours, kinds, counted = counted_looks(rng, palette)
-    every = {things_of(name): colours.count(name) for name in with_absent(rng, COLOURS, colours)}
+    strange = [name for name in colours if name in NAMELESS]
+    doubtful = [name for name in COLOURS if any(is_doubtful(name, shade) for shade in strange)]
+    sure = [name for name in COLOURS if name not in doubtful]
+    there = [name for name in colours if name in sure]
+    every = {things_of(name): colours.count(name) for name in with_absent(rng, sure, there)}
     every |= {kinds_of(name): kinds.count(name) for name in with_absent(rng, KINDS, kinds)}
+    counted = {word: count for word, count in counted.items() if word not in map(things_of, doubtful)}
     boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
     asker = Asker(rng, tuple(map(Shape, kinds, colours, boxes)))
     asker.ask_counts({**counted, **every, EVERY: len(colours)})
     return drawn_scene(rng, paper, asker.shapes, tuple(asker.questions.values()))
+
+
+def with_nameless(rng: np.random.Generator, paper: Rgb, palette: Sequence[str]) -> list[str]:
+    """A colour that has a name first; others of them and some that have none in any order."""
+    kept, shades = int(rng.integers(1, MOST_KEPT + 1)), shades_on(paper)
+    strange = [shades[index] for index in rng.permutation(len(shades))[: rng.integers(1, MOST_NAMELESS + 1)]]
+    rest = [*palette[1:kept], *strange]
+    return [palette[0], *(rest[index] for index in rng.permutation(len(rest)))]
 
 
 def with_absent(rng: np.random.Generator, every: Iterable[str], there: Sequence[str]) -> list[str]:
@@ -143,7 +161,7 @@ def draw_shape(canvas: Canvas, shape: Shape) -> None:
     last, size = shape.side - 1, shape.side  # Pillow counts the last pixel in
     tinge = canvas.rng.integers(-TINGE, TINGE + 1, 3).tolist()
     red, green, blue = (
-        max(0, min(255, pure + shift)) for pure, shift in zip(COLOURS[shape.colour][0], tinge, strict=True)
+        max(0, min(255, pure + shift)) for pure, shift in zip(INKS[shape.colour], tinge, strict=True)
     )
     ink, whole, draw = (red, green, blue), (left, top, right - 1, bottom - 1), canvas.draw
     if shape.kind == "circle":

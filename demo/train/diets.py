@@ -21,6 +21,25 @@ AGAIN = Diet(
     most=16,
     first=2_000_000,
 )
+# What still misses its bars, by itself; in between everything else alike.
+COUNTS = replace(
+    AGAIN,
+    reading=Mixture(0.45, 0),
+    lessons=Lessons(
+        print_share=0.03,
+        drill_share=0.15,
+        located_share=0.02,
+        counted_share=0.5,
+        signs_share=0.25,
+        most_rows=7,
+    ),
+    is_asked=True,
+    is_pointed=True,
+    makers=ALL_ALIKE,
+    first=6_000_000,
+    objects=0.05,
+    worth={"code": 2.0, "count": 2.5, "meter": 1.25, "shape": 1.5, "small_print": 0.5, "box": 0.5},
+)
 
 
 def diet_of(stage: str, steps: int, language: float) -> Diet:
@@ -61,24 +80,14 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
             objects=0.05,
             worth={"code": 2.0, "count": 1.5, "meter": 1.5, "shape": 1.5, "small_print": 0.5},
         ),
-        # What still misses its bars, by itself; in between everything else alike.
-        "counts": replace(
-            AGAIN,
-            reading=Mixture(0.45, 0),
-            lessons=Lessons(
-                print_share=0.03,
-                drill_share=0.15,
-                located_share=0.02,
-                counted_share=0.5,
-                signs_share=0.25,
-                most_rows=7,
-            ),
-            is_asked=True,
-            is_pointed=True,
-            makers=ALL_ALIKE,
-            first=6_000_000,
-            objects=0.05,
-            worth={"code": 2.0, "count": 2.5, "meter": 1.25, "shape": 1.5, "small_print": 0.5, "box": 0.5},
+        "counts": COUNTS,
+        # Colours are told apart that no picture has together: by other pictures, and from those without a name.
+        "apart": replace(
+            COUNTS,
+            lessons=replace(COUNTS.lessons, counted_share=0.55, signs_share=0.2, nameless_share=0.5),
+            is_across=True,
+            first=7_000_000,
+            worth={**COUNTS.worth, "code": 1.5, "meter": 1.5, "receipt": 1.5},
         ),
     }
     return diets[stage]

@@ -6,6 +6,7 @@ The picture's tokens know colours, kinds and boxes long before an answer finds t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from demo.data.scene import Box, Mark, Task, box_text
 from demo.data.shape import KINDS
+from demo.data.shape_questions import counted_word
 from demo.train.batch import Answer, Batch
+from demo.train.branched import HIDDEN
 from demo.train.conversation import closing_of
 from demo.train.dense import CELL, CELLS, cell_of
 from demo.train.spelling import Training
@@ -45,25 +48,53 @@ class Look:
     row: int
     places: tuple[int, ...]
     targets: tuple[tuple[int, ...], ...]
+    counted: str = ""  # the colour or the kind, where only those of one are
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Tokens of all of a batch's shapes: in which row, at which place, and of what colour and kind."""
+
+    rows: Tensor
+    places: Tensor
+    looks: tuple[frozenset[str], ...]
+
+    def others(self, row: int, looks: Iterable[Look]) -> Tensor:
+        """(places, tokens): True for what a place in this row must not look at, were it in its picture."""
+        told = [
+            [bool(look.counted) and look.counted not in each for each in self.looks]
+            for look in looks
+            for _ in look.places
+        ]
+        return torch.tensor(told) & (self.rows != row)
 
 
 class Pointing:
-    """How well the heads look."""
+    """How well the heads look. `is_across`: what counts as nothing of a colour or a kind is also told by the other pictures of a
+    batch, for there are colours that no picture has together."""
 
-    def __init__(self, tokenizer: Tokenizer, layers: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, layers: int, is_across: bool = False) -> None:
         self.tokenizer = tokenizer
         self.block = min(POINTING, layers - 1)
+        self.is_across = is_across
 
     def judged(self, spelling: Training, batch: Batch) -> tuple[Tensor, float]:
         """The loss, a look weighing as much as any other however long its answer is; and of looks at one thing the share that falls
         on it more than on anything else."""
         q, keys = spelling.asked[self.block]
+        elsewhere = elsewhere_of(batch) if self.is_across else None
         loss, count, rights = 0.0 * q.float().sum(), 0, list[Tensor]()
         for row, looks in groupby(self.looks(batch), key=lambda look: look.row):
             several = list(looks)
             places = torch.tensor([place for look in several for place in look.places])
             scores = q[row, :HEADS, places] @ keys[row, :HEADS].transpose(1, 2)
-            shares = (scores.float() + spelling.hidden[row, places]).log_softmax(-1)
+            scores = scores.float() + spelling.hidden[row, places]
+            if elsewhere is not None:
+                strange = keys[elsewhere.rows, :HEADS, elsewhere.places].permute(1, 2, 0)
+                beside = (q[row, :HEADS, places] @ strange).float()
+                is_hidden = ~elsewhere.others(row, several)
+                scores = torch.cat((scores, beside.masked_fill(is_hidden, HIDDEN)), -1)
+            shares = scores.log_softmax(-1)
             wanted = [each for each in wanted_of(several) if each[0] < q.shape[1]]
             heads, order, targets = torch.tensor([each[:3] for each in wanted]).T
             weights = torch.tensor([each[3] for each in wanted])
@@ -88,7 +119,8 @@ class Pointing:
         *places, end = batch.rows[answer.row, answer.start : answer.start + len(symbols) + 1].tolist()
         about, task = answer.question.about, answer.question.task
         if task == "count":
-            yield Look(answer.row, tuple(places), counted(about, first))
+            word = counted_word(answer.question.text)
+            yield Look(answer.row, tuple(places), counted(about, first), word)
         elif about:
             seen = [(first + token_of(box),) for box in about]
             yield Look(answer.row, tuple(places), tuple(seen[head % len(seen)] for head in range(HEADS)))
@@ -126,6 +158,27 @@ def spelt(symbols: Sequence[str], marks: Sequence[Mark]) -> Iterator[Span]:
     if len(text) > 1 and len(found) == 1:
         for (place, _), mark in zip(wanted, marks[found[0] :], strict=False):
             yield place, place + 1, mark.box
+
+
+def elsewhere_of(batch: Batch) -> Elsewhere | None:
+    """None where there are no shapes."""
+    found: list[tuple[int, int, frozenset[str]]] = []
+    for row, marks in zip(batch.is_image.any(1).nonzero().flatten().tolist(), batch.marks, strict=True):
+        first = int(batch.is_image[row].nonzero()[0])
+        for mark in marks:
+            look = mark.label.split()
+            if look[-1] in KINDS:
+                found += [(row, first + token, frozenset(look)) for token in tokens_of(mark.box)]
+    if not found:
+        return None
+    rows, places, looks = zip(*found, strict=True)
+    return Elsewhere(torch.tensor(rows), torch.tensor(places), looks)
+
+
+def tokens_of(box: Box) -> list[int]:
+    """Those whose middles lie in it."""
+    left, top, right, bottom = (math.ceil(value / CELL - 0.5) for value in box)
+    return [row * CELLS + column for row in range(top, bottom) for column in range(left, right)]
 
 
 def token_of(box: Box) -> int:

@@ -48,7 +48,7 @@ class StageTask:
             self.whereabouts = Whereabouts(learner.spec.decoder.width, learner.roles["decoder"])
             self.learnt += self.whereabouts.parameters()
         tokenizer, layers = writer.prompts.tokenizer, learner.spec.decoder.layers
-        self.pointing = Pointing(tokenizer, layers) if diet.is_pointed else None
+        self.pointing = Pointing(tokenizer, layers, diet.is_across) if diet.is_pointed else None
 
     def modules(self) -> Mapping[str, nn.Module]:
         modules: dict[str, nn.Module] = {role: self.learner.roles[role] for role in self.learns}
@@ -221,6 +221,7 @@ class Diet:
     most: int = MOST_QUESTIONS
     is_asked: bool = False  # the picture's own tokens are asked where they are
     is_pointed: bool = False  # answers are told where to look
+    is_across: bool = False  # and, where they count, at what not, even in other pictures
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it
     objects: float = 0.0  # share of the answers that stand in a JSON object
     worth: Mapping[Task, float] = field(default_factory=dict)  # of answers, where it is not 1

@@ -11,7 +11,8 @@ import torch
 from demo.data.generator import scene_of
 from demo.data.lessons import Lessons, lesson_scene
 from demo.data.scene import Mark, Scene, box_text
-from demo.data.shapes import shapes_scene
+from demo.data.shape import COLOURS, KINDS
+from demo.data.shapes import counted_scene, shapes_scene
 from demo.data.split import rng_from_name
 from demo.sizes import DEMO_HYBRID
 from demo.train.batch import Answer, Batch, batch_from
@@ -25,8 +26,10 @@ from demo.train.pointing import (
     Look,
     Pointing,
     counted,
+    elsewhere_of,
     spelt,
     token_of,
+    tokens_of,
     wanted_of,
 )
 from edge_runtime.prompt import PromptFormat
@@ -331,6 +334,66 @@ def test_a_look_weighs_as_much_as_any_other() -> None:
     assert sum(each[3] for each in wanted if each[1] == 3) == pytest.approx(1.0)
     assert {each[:3] for each in wanted if each[1] == 3} == {(head, 3, 12) for head in range(HEADS)}
     assert {each[2] for each in wanted if each[0] == 2 and not each[4]} == {10, 11}
+
+
+def test_what_lies_in_a_box_has_its_middle_there() -> None:
+    assert tokens_of((0, 0, CELL, CELL)) == [0]
+    assert tokens_of((CELL / 2 + 1, 0, 2 * CELL, 2 * CELL)) == [1, CELLS + 1]
+    assert tokens_of((CELL / 2, 0, CELL * 1.5, CELL)) == [0]
+
+
+def test_what_lies_in_other_pictures_counts_by_its_colour_and_its_kind(
+    pointing: Pointing, writer: Writer
+) -> None:
+    scenes = [counted_scene(rng_from_name(4, index), "train") for index in range(3)]
+    batch = batch_of(writer, scenes)
+    elsewhere = elsewhere_of(batch)
+    assert elsewhere is not None
+    assert set(elsewhere.rows.tolist()) == {1, 2, 3}, "row 0 has no picture"
+    assert bool(batch.is_image[elsewhere.rows, elsewhere.places].all())
+    asked = set()
+    for look in pointing.looks(batch):
+        others = elsewhere.others(look.row, [look])
+        assert others.shape == (len(look.places), len(elsewhere.looks))
+        for place in others.tolist():
+            for is_other, row, its in zip(place, elsewhere.rows.tolist(), elsewhere.looks, strict=True):
+                assert is_other == (row != look.row and look.counted != "" and look.counted not in its)
+        asked.add(look.counted)
+    assert "" in asked and asked & set(COLOURS) and asked & set(KINDS)
+    assert elsewhere_of(replace(batch, marks=((), (), ()))) is None
+
+
+def test_heads_that_would_look_at_another_picture_are_told(pointing: Pointing, writer: Writer) -> None:
+    batch = batch_of(writer, [counted_scene(rng_from_name(4, index), "train") for index in range(2)])
+    learner = Learner(SPEC, 3)
+    across = Pointing(pointing.tokenizer, SPEC.decoder.layers, is_across=True)
+    elsewhere = elsewhere_of(batch)
+    assert elsewhere is not None
+    looks = [look for look in pointing.looks(batch) if look.counted]
+    rows, length = batch.ids.shape
+    keys = torch.zeros(rows, HEADS, length, 2)
+    keys[elsewhere.rows, :, elsewhere.places, 1] = 1.0  # all shapes alike
+    keys[:, :, NOWHERE, 0] = 1.0
+    q = torch.zeros(rows, HEADS, length, 2)
+    losses = []
+    for strength in (0.0, 10.0):
+        for look in looks:
+            q[look.row, :, list(look.places), 1] = strength
+        learner.spelling.arrange(batch.positions, batch.branches)
+        learner.spelling.asked = [(q, keys)] * SPEC.decoder.layers
+        losses.append([float(each.judged(learner.spelling, batch)[0]) for each in (pointing, across)])
+    (calm, calm_across), (drawn, drawn_across) = losses
+    assert calm_across > calm
+    assert drawn_across - drawn > 2 * (calm_across - calm)
+
+
+def test_without_shapes_elsewhere_nothing_changes(pointing: Pointing, writer: Writer) -> None:
+    batch = batch_of(writer, SHAPES[:1])
+    across = Pointing(pointing.tokenizer, SPEC.decoder.layers, is_across=True)
+    learner = Learner(SPEC, 3)
+    learner.logits(learner.roles["embed"](batch.ids), batch)
+    alone, beside = (float(each.judged(learner.spelling, batch)[0].detach()) for each in (pointing, across))
+    assert alone == pytest.approx(beside)
 
 
 def test_looking_is_learnt(pointing: Pointing, writer: Writer) -> None:
