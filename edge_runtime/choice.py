@@ -23,7 +23,7 @@ from edge_runtime.engines.place import TITLES, EngineName, Gpu
 from edge_runtime.engines.selection import dialect_for, dialect_for_onnxruntime, place_of
 from edge_runtime.engines.shelf import Shelf, folders_to_look_in
 from edge_runtime.engines.trial import Candidate, RoleTrial, check_tried, subject_of, trial_in
-from edge_runtime.errors import EdgeVLError, MachineFault
+from edge_runtime.errors import EdgeVLError, MachineFault, typed
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress, silent
 from edge_runtime.spec import Role
@@ -74,7 +74,8 @@ def check_folder(bundle: Bundle, wish: Wish) -> None:
     """EVL-ENGINE-ABSENT where a folder was named that there is not: nothing less would be said of a slip of the pen."""
     if wish.engines is not None and not wish.engines.is_dir():
         what, why = f"there are no engines in {wish.engines}", "there is no such folder"
-        fix = f"run `edge-vl build {bundle.folder} --engines {wish.engines}`, or leave --engines out"
+        command = typed("edge-vl build", bundle.folder, "--engines", wish.engines)
+        fix = f"run `{command}`, or leave --engines out"
         raise EdgeVLError("EVL-ENGINE-ABSENT", what, why, fix)
 
 

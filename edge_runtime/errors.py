@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 STDOUT_FAULT = "EVL-STDOUT"  # told on stderr alone
@@ -39,6 +40,11 @@ def listed(names: Iterable[str], limit: int = 5) -> str:
     every = list(names)
     shown = ", ".join(name[:100] for name in every[:limit])
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
+
+
+def typed(command: str, *words: object) -> str:
+    """A command that can be pasted into a shell: names may hold blanks."""
+    return f"{command} {shlex.join(map(str, words))}"
 
 
 def one_line(text: str, limit: int = 600) -> str:

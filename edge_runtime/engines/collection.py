@@ -12,7 +12,7 @@ from edge_runtime.engines.key import digest_of_graph
 from edge_runtime.engines.place import Place
 from edge_runtime.engines.receipt import Receipt
 from edge_runtime.engines.shelf import Shelf
-from edge_runtime.errors import EdgeVLError, MachineFault, listed
+from edge_runtime.errors import EdgeVLError, MachineFault, listed, typed
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress, silent
 from edge_runtime.spec import Role
@@ -97,7 +97,7 @@ class Search:
             why = f"one was built by {there.title} for {there.target}; here is {self.place.title}, {self.place.target}"
         elif broken := [words for shelf in shelves for words in shelf.unreadable(entry.role)]:
             why = f"{why}, unless it is {listed(broken)}"
-        fix = f"run `edge-vl build {self.bundle.folder}`, or use --engine onnxruntime"
+        fix = f"run `{typed('edge-vl build', self.bundle.folder)}`, or use --engine onnxruntime"
         return EdgeVLError("EVL-ENGINE-ABSENT", what, why, fix)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import listed
+from edge_runtime.errors import listed, typed
 from edge_runtime.manifest import QUALITY_NAME
 from edge_vl.verbs.verify import quality_in_words
 
@@ -107,7 +107,8 @@ def show(done: Done, terminal: Terminal) -> None:
     terminal.line(", ".join(each for each in (size_text(done), samples_text(done)) if each))
     for line in quality_in_words(done.after.quality or {}):
         terminal.line(line)
-    terminal.line(f"next: edge-vl run {done.out} --image photo.jpg --prompt 'What is this?'")
+    words = (done.out, "--image", "photo.jpg", "--prompt", "What is this?")
+    terminal.line(f"next: {typed('edge-vl run', *words)}")
 
 
 def left_out_lines(done: Done) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
         if arguments.json:
             terminal.json({"passed": is_passed, "steps": [step.to_json() for step in steps]})
     if not arguments.json:
-        kept = f"{arguments.keep}/bundle" if arguments.keep else "BUNDLE"
+        kept = shlex.quote(f"{arguments.keep}/bundle") if arguments.keep else "BUNDLE"
         terminal.line()
         terminal.line("next, with a DeepSeek-VL checkpoint of your own:")
         terminal.line("  edge-vl export CHECKPOINT BUNDLE")

@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, cast
 
 from edge_runtime.dialects import Dialect
-from edge_runtime.errors import EdgeVLError, listed
+from edge_runtime.errors import EdgeVLError, listed, typed
 from edge_vl.verbs.folders import refuse_bundle
 from edge_vl.verbs.pictures import pictures_from_folder
 from edge_vl.verbs.workbench import workbench
@@ -69,5 +69,6 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
             terminal.line(
                 "activations were not measured: --images DIR finds layers that overflow fp16, verify shows them"
             )
-        terminal.line(f"next: edge-vl verify {arguments.out} --against {arguments.checkpoint}")
+        command = typed("edge-vl verify", arguments.out, "--against", arguments.checkpoint)
+        terminal.line(f"next: {command}")
     return 0

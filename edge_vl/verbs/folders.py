@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_runtime.errors import EdgeVLError
+from edge_runtime.errors import EdgeVLError, typed
 from edge_runtime.manifest import MANIFEST_NAME
 
 CONFIG_NAME = "config.json"
@@ -22,7 +22,7 @@ def refuse_checkpoint(folder: Path) -> None:
             "EVL-BUNDLE-IS-CHECKPOINT",
             f"{folder} is a checkpoint, not a bundle",
             f"it has {CONFIG_NAME} and no {MANIFEST_NAME}",
-            f"make a bundle of it with `edge-vl export {folder} BUNDLE`",
+            f"make a bundle of it with `{typed('edge-vl export', folder, 'BUNDLE')}`",
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +187,15 @@ def test_a_checkpoint_given_as_bundle_is_told_apart(verb: tuple[str, ...], check
     result = ran(verb[0], checkpoint, *verb[1:])
     assert_refused(result, "EVL-BUNDLE-IS-CHECKPOINT")
     assert f"edge-vl export {checkpoint} BUNDLE" in result.err
+
+
+def test_a_command_that_is_suggested_can_be_pasted_though_a_name_holds_blanks(
+    own_checkpoint: Path, tmp_path: Path
+) -> None:
+    odd = own_checkpoint.rename(tmp_path / "it's my model")
+    err = ran("run", odd, "--prompt", "hi").err
+    (command,) = re.findall("`(.*)`", err)
+    assert shlex.split(command) == ["edge-vl", "export", str(odd), "BUNDLE"]
 
 
 @pytest.mark.parametrize("path", ["nowhere", "file", "a\0b", "x" * 5000])

@@ -16,7 +16,8 @@ TOKEN = r"[a-z0-9!#$&.+^_-]+"
 HEAD = re.compile(
     rf"data:(?P<kind>{TOKEN}/{TOKEN}|)(?:;{TOKEN}=[a-z0-9!#$&.+^_%'-]+)*(?P<base64>;base64)?", re.IGNORECASE
 )
-BASE64 = re.compile(r"[A-Za-z0-9+/]*")
+BASE64, STRANGE = re.compile(r"[A-Za-z0-9+/]*"), re.compile(r"[^A-Za-z0-9+/=]")
+NOT_BASE64 = "its base64 holds other characters than A-Z, a-z, 0-9, + and /, such as blanks or line breaks"
 ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 # what the bytes are decides in the end; a kind outside this list only says sooner that it will not do
 KINDS = frozenset(
@@ -65,6 +66,8 @@ def _unescaped(text: str) -> str:
 def _decoded(text: str, start: int, most_bytes: int) -> bytes:
     length = len(text) - start
     if length % 4:
+        if STRANGE.search(text, start, start + CHUNK_CHARACTERS):  # lines end within the first
+            raise unusable(NOT_BASE64)
         raise unusable(
             "its base64 is cut short or lacks its padding: there are four characters for three bytes"
         )
@@ -77,5 +80,5 @@ def _chunks(text: str, start: int, end: int) -> Iterator[bytes]:
     """`end` is where the padding begins, which only the last chunk may have."""
     for at in range(start, len(text), CHUNK_CHARACTERS):
         if BASE64.fullmatch(text, at, min(at + CHUNK_CHARACTERS, end)) is None:
-            raise unusable("its base64 holds other characters than A-Z, a-z, 0-9, + and /")
+            raise unusable(NOT_BASE64)
         yield binascii.a2b_base64(text[at : at + CHUNK_CHARACTERS])

@@ -112,6 +112,15 @@ def test_what_departs_from_the_form_is_refused(url: str) -> None:
     assert error.fix == "write it as data:image/png;base64,iVBORw0..."
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_named_however_long_they_are_in_sum(end: str) -> None:
+    for width in (64, 76):
+        lines = end.join(TEXT[at : at + width] for at in range(0, len(TEXT), width))
+        for text in (lines, lines + end, lines[:-1]):
+            assert "line breaks" in refusal("data:image/png;base64," + text).why
+    assert "cut short" in refusal("data:image/png;base64," + TEXT[:-3]).why
+
+
 def test_one_percent_of_junk_is_refused() -> None:
     junk = "".join("\x07" if at % 100 == 99 else character for at, character in enumerate(TEXT[:1000]))
     assert refusal("data:image/png;base64," + junk).code == "EVL-IMAGE-URL"
