@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_runtime.backends.backend import Array
 from edge_runtime.backends.ort_decoder import OrtDecoder
-from edge_runtime.backends.ort_faults import named_faults
+from edge_runtime.backends.ort_faults import is_shortage, named_faults
 from edge_runtime.backends.ort_library import FATAL as FATAL
 from edge_runtime.backends.ort_library import check_opens, onnxruntime_for, session_from_model
 from edge_runtime.backends.ort_library import imported_onnxruntime as imported_onnxruntime
@@ -138,11 +138,13 @@ def session_from_file(
             "EVL-ENGINE-ORT",
             f"ONNX Runtime {onnxruntime.__version__} cannot open {path.name}{where}",
             str(error),
-            remedy_for(provider),
+            remedy_for(provider, str(error)),
         ) from error
 
 
-def remedy_for(provider: Provider) -> str:
+def remedy_for(provider: Provider, words: str) -> str:
+    if provider == CPU and is_shortage(words):
+        return "close other programs, or raise the limits of memory and threads that this one has"
     usual = "run `edge-vl verify` on the bundle; if it passes, report this line"
     if provider == CPU:
         return usual

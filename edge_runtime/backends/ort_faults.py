@@ -12,6 +12,12 @@ LOST = re.compile(
     r"|hardware stack error|device-side assert|uncorrectable ECC|launch timed out",
     re.IGNORECASE,
 )
+# What the machine is short of where nothing is wrong with a graph: memory, or threads.
+SHORTAGES = ("alloc", "pthread_create")
+
+
+def is_shortage(words: str) -> bool:
+    return any(sign in words for sign in SHORTAGES)
 
 
 class named_faults:  # noqa: N801  (a context manager reads as a verb)

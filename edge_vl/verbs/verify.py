@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.backends.ort import OrtBackend
+from edge_runtime.backends.ort_faults import is_shortage
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import COPY_AGAIN, Bundle
 from edge_runtime.choice import Wish, check_folder, chosen, told
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 FAILED = 1
 OF_BUNDLES = ("EVL-BUNDLE-", "EVL-TOKENIZER-", "EVL-PROMPT-")  # codes of what is wrong with one
-# In what ONNX Runtime says where it is the machine that is short of something.
-SHORTAGES = ("alloc", "pthread_create")
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -96,7 +95,7 @@ def check_sessions(bundle: Bundle) -> None:
     try:
         backend.check_graphs()
     except MachineFault as fault:
-        if any(word in fault.why for word in SHORTAGES):
+        if is_shortage(fault.why):
             raise
         raise EdgeVLError("EVL-BUNDLE-GRAPH", fault.what, fault.why, COPY_AGAIN) from fault
 

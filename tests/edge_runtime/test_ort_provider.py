@@ -117,6 +117,18 @@ def test_a_session_asks_for_the_provider_and_those_behind_it_in_order(
     assert asked[-1] == (CPU.name, {})
 
 
+@pytest.mark.parametrize("refusal", ["std::bad_alloc", "pthread_create failed, error code: 11"])
+def test_a_machine_that_is_short_is_not_told_to_look_at_the_bundle(library: Library, refusal: str) -> None:
+    library.refusal = refusal
+    with pytest.raises(MachineFault, match="close other programs") as caught:
+        opened(CPU)
+    assert "verify" not in caught.value.fix
+    assert "verify" in refused(CUDA).fix
+    library.refusal = "Load model failed: no such operator"
+    with pytest.raises(MachineFault, match="edge-vl verify"):
+        opened(CPU)
+
+
 @pytest.mark.parametrize("provider", [TENSORRT, CUDA], ids=lambda each: each.engine)
 def test_a_session_that_fell_back_to_the_cpu_without_a_word_is_a_fault(
     library: Library, provider: Provider
