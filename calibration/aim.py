@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibration.answers import Answers
 from calibration.budget import Budget, Choice, chosen_mix
-from calibration.cache import PAST, carriers_in
+from calibration.cache import carriers_in
 from calibration.evaluation import Evaluation, Exam, kept_evaluation
 from calibration.ladder import (
     NODE_BYTES,
@@ -27,7 +27,7 @@ from calibration.trial import Trial
 from calibration.writer import BundleWriter
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import Calibration
+from edge_runtime.manifest import PAST, Calibration
 from edge_runtime.progress import silent
 
 

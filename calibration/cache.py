@@ -20,11 +20,10 @@ from calibration.session import Feeds, Session
 from calibration.soundness import called, error_in_graph
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.manifest import GraphEntry, Port
+from edge_runtime.manifest import PAST, PRESENT, GraphEntry, Port
 from edge_runtime.progress import Progress
 
 BITS = 8
-PAST, PRESENT = "past_key_values.", "present."
 OPERATOR = "GroupQueryAttention"
 PAST_PLACES = {"key": 3, "value": 4}  # among its inputs
 SCALE_PLACES = {"key": 12, "value": 13}

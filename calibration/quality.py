@@ -8,14 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 from calibration.agreement import Agreement
-from calibration.cache import PAST, carriers_in
+from calibration.cache import carriers_in
 from calibration.decision import Decision, Float, Int4
 from calibration.evaluation import Evaluation, Exam, lost_points
 from calibration.quantgraph import Outcome
 from calibration.recipe import Recipe
 from calibration.samples import SampleSet
 from edge_runtime.bundle import Bundle
-from edge_runtime.manifest import DTYPE_BITS, Manifest
+from edge_runtime.manifest import DTYPE_BITS, PAST, Manifest
 
 Outcomes = Mapping[str, Mapping[str, tuple[Outcome, ...]]]  # by dialect and role
 

@@ -48,7 +48,7 @@ def typed(command: str, *words: object) -> str:
 
 
 def one_line(text: str, limit: int = 600) -> str:
-    """Text from anywhere, made safe for one line of a terminal."""
-    visible = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(visible.split())
+    """Text from anywhere, made safe for one line of a terminal; blanks within a line stay, for names may hold several."""
+    visible = "".join(c if c.isprintable() else "\n" for c in text)
+    line = " ".join(part.strip() for part in visible.split("\n") if part.strip())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from edge_runtime.bundle import check_operators
 from edge_runtime.dialects import Grammar, grammar_named
-from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import GraphEntry
+from edge_runtime.errors import EdgeVLError, listed
+from edge_runtime.manifest import PAST, PRESENT, GraphEntry
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.onnxreader import graph_error
 from edge_runtime.spec import DecoderSpec
@@ -15,23 +15,25 @@ from edge_runtime.spec import DecoderSpec
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 FOUR_BITS = "int4"
 SIGNED = ("int8", FOUR_BITS)
-PAST, PRESENT, KINDS, RANK = "past_key_values.", "present.", ("key", "value"), 4  # of a decoder's caches
+KINDS, RANK = ("key", "value"), 4  # of a decoder's caches
 MASKED_ATTENTION = 4  # query, key, value, mask
 REFUSED_ATTRIBUTES = {"Attention": ("softcap",), "Resize": ("antialias",)}
 
 
 def check_caches(entry: GraphEntry, decoder: DecoderSpec) -> None:
-    """A decoder takes and gives keys and values for each layer of the spec, as many and as wide as its heads."""
+    """A decoder takes and gives keys and values for each layer of the spec, all alike, as many and as wide as its heads."""
     for prefix, ports in ((PAST, entry.inputs), (PRESENT, entry.outputs)):
-        caches = {port.name: port.shape for port in ports if port.name.startswith(prefix)}
+        caches = {port.name: port for port in ports if port.name.startswith(prefix)}
         wanted = {f"{prefix}{layer}.{kind}" for layer in range(decoder.layers) for kind in KINDS}
-        if set(caches) != wanted:
-            why = f"it has {len(caches)} caches {prefix}*, the {decoder.layers} layers of the manifest need {len(wanted)}"
+        if strange := sorted(wanted ^ set(caches)):
+            why = f"for the {decoder.layers} layers of the manifest it lacks, or has beside them, {listed(strange)}"
             raise graph_error(entry.path, why)
-        heads = (decoder.kv_heads, decoder.head_dim)
-        for name, shape in caches.items():
-            if len(shape) != RANK or (shape[1], shape[3]) != heads:
-                why = f"its {name} is {list(shape)}, the manifest says {heads[0]} heads of {heads[1]}"
+        first, heads = caches[f"{prefix}0.{KINDS[0]}"], (decoder.kv_heads, decoder.head_dim)
+        for name, port in caches.items():
+            if (port.dtype, port.shape) != (first.dtype, first.shape):
+                raise graph_error(entry.path, f"its {name} is not as its {first.name}")
+            if len(port.shape) != RANK or (port.shape[1], port.shape[3]) != heads:
+                why = f"its {name} is {list(port.shape)}, the manifest says {heads[0]} heads of {heads[1]}"
                 raise graph_error(entry.path, why)
 
 

@@ -16,6 +16,7 @@ FloatType = Literal["float32", "float16"]
 TableType = Literal["float32", "float16", "int8"]
 TABLE_PRECISIONS: dict[TableType, Precision] = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
 
+PAST, PRESENT = "past_key_values.", "present."  # what the names of a decoder's caches begin with, in and out
 NEEDS_SCALES = {True: "need scales", False: "have no scales"}
 
 FORMAT = 1

@@ -21,7 +21,7 @@ from edge_runtime.dialects import Dialect
 from edge_runtime.engines.key import digest_of_graph
 from edge_runtime.engines.shelf import user_cache
 from edge_runtime.errors import EdgeVLError, MachineFault
-from edge_runtime.manifest import GraphEntry
+from edge_runtime.manifest import PAST, GraphEntry
 from edge_runtime.publish import named_setup_faults
 from edge_runtime.spec import Role
 
@@ -104,7 +104,7 @@ class OrtBackend:
 
 def check_cache(entry: GraphEntry, provider: Provider) -> None:
     """EVL-ENGINE-PRECISION where the decoder's attention would run on the CPU, and its cache be copied there and back."""
-    dtype = next(port.dtype for port in entry.inputs if port.name == "past_key_values.0.key")
+    dtype = next(port.dtype for port in entry.inputs if port.name == f"{PAST}0.key")
     if provider.device == "cpu" or entry.dialect != "ort" or dtype != "float32":
         return
     raise EdgeVLError(
@@ -143,9 +143,9 @@ def session_from_file(
 
 
 def remedy_for(provider: Provider, words: str) -> str:
-    if provider == CPU and is_shortage(words):
-        return "close other programs, or raise the limits of memory and threads that this one has"
     usual = "run `edge-vl verify` on the bundle; if it passes, report this line"
+    if is_shortage(words):
+        usual = "close other programs, or raise the limits of memory and threads that this one has"
     if provider == CPU:
         return usual
     kept = dict(provider.options).get("trt_engine_cache_path")

@@ -11,7 +11,7 @@ from edge_runtime.backends.backend import Array, DecoderGraph, Floats, Ints
 from edge_runtime.backends.ort_faults import named_faults
 from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.backends.provider import Device
-from edge_runtime.manifest import GraphEntry
+from edge_runtime.manifest import PAST, PRESENT, GraphEntry
 from edge_runtime.scores import Scores
 from edge_runtime.spec import DecoderSpec
 
@@ -41,7 +41,7 @@ class OrtDecoder:
         capacity: int,
         device: Device = "cpu",
     ) -> None:
-        length = next(port.shape[2] for port in entry.inputs if port.name == "past_key_values.0.key")
+        length = next(port.shape[2] for port in entry.inputs if port.name == f"{PAST}0.key")
         self.batch = batch
         self.capacity = length if isinstance(length, int) else capacity
         assert self.capacity >= capacity, "the graph's cache is shorter than what was asked for"
@@ -50,7 +50,7 @@ class OrtDecoder:
         self._device = device
         dtypes = {port.name: port.dtype for port in entry.inputs}
         self._dtype = dtypes["inputs_embeds"]
-        self._row_type = np.dtype(dtypes["past_key_values.0.key"])
+        self._row_type = np.dtype(dtypes[f"{PAST}0.key"])
         self._row_shape = (spec.kv_heads, self.capacity, spec.head_dim)
         names = [f"{layer}.{kind}" for layer in range(spec.layers) for kind in ("key", "value")]
         shape = (batch, *self._row_shape)
@@ -84,8 +84,8 @@ class OrtDecoder:
         binding = self._session.io_binding()
         binding.bind_output("logits", "cpu")
         for name, value in self._cache:
-            binding.bind_ortvalue_input(f"past_key_values.{name}", value)
-            binding.bind_ortvalue_output(f"present.{name}", value)
+            binding.bind_ortvalue_input(PAST + name, value)
+            binding.bind_ortvalue_output(PRESENT + name, value)
         return binding
 
     def _binding_of_row(self, row: int) -> Any:
@@ -96,8 +96,8 @@ class OrtDecoder:
         offset = row * int(np.prod(self._row_shape)) * self._row_type.itemsize
         for name, value in self._cache:
             place = (self._device, 0, kind, shape, value.data_ptr() + offset)
-            binding.bind_input(f"past_key_values.{name}", *place)
-            binding.bind_output(f"present.{name}", *place)
+            binding.bind_input(PAST + name, *place)
+            binding.bind_output(PRESENT + name, *place)
         return binding
 
     def _run(self, binding: Any, first: int, embeds: Array, write_index: Ints, logit_index: Ints) -> Floats:

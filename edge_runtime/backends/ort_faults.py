@@ -13,11 +13,11 @@ LOST = re.compile(
     re.IGNORECASE,
 )
 # What the machine is short of where nothing is wrong with a graph: memory, or threads.
-SHORTAGES = ("alloc", "pthread_create")
+SHORTAGE = re.compile(r"\bbad_alloc\b|failed to allocate|cannot allocate|pthread_create", re.IGNORECASE)
 
 
 def is_shortage(words: str) -> bool:
-    return any(sign in words for sign in SHORTAGES)
+    return SHORTAGE.search(words) is not None
 
 
 class named_faults:  # noqa: N801  (a context manager reads as a verb)

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_runtime.backends.provider import Provider
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import GraphEntry
+from edge_runtime.manifest import PAST, GraphEntry
 
 FATAL = 4  # ONNX Runtime's log level; what it refuses arrives as an exception
 BYTE_CACHES = (1, 25)  # the first whose GroupQueryAttention takes them; those before open no such graph
@@ -48,7 +48,7 @@ def check_byte_caches(what: str, fix: str) -> None:
 def check_opens(entry: GraphEntry) -> None:
     """What is known of a graph and the installed ONNX Runtime before a session is opened."""
     is_own = entry.role == "decoder" and entry.dialect == "ort"  # plain operators take bytes in every version
-    if is_own and any(port.name == "past_key_values.0.key" and port.dtype == "int8" for port in entry.inputs):
+    if is_own and any(port.name == f"{PAST}0.key" and port.dtype == "int8" for port in entry.inputs):
         check_byte_caches("this bundle's cache is 8-bit", "calibrate again without --kv int8")
 
 

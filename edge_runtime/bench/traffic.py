@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.manifest import DTYPE_BITS
+from edge_runtime.manifest import DTYPE_BITS, PAST
 from edge_runtime.onnxfile import OnnxFile
 from edge_runtime.spec import DecoderSpec, check_positive
 
@@ -36,7 +36,7 @@ class Traffic:
 def traffic_of(bundle: Bundle) -> Traffic:
     """Of the bundle's decoder under ONNX Runtime on the CPU."""
     entry = bundle.graph("decoder", "ort")
-    caches = {port.dtype for port in entry.inputs if port.name.startswith("past_key_values.")}
+    caches = {port.dtype for port in entry.inputs if port.name.startswith(PAST)}
     assert len(caches) == 1, f"a decoder's caches have one type, not {caches}"
     kv = kv_bytes_per_position(bundle.spec.decoder, DTYPE_BITS[caches.pop()] // 8)
     return Traffic(weight_bytes_of(bundle.onnx_file(entry)), kv)

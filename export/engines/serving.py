@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge_runtime.dialects import Precision
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.manifest import GraphEntry, Port
+from edge_runtime.manifest import PAST, GraphEntry, Port
 from export.engines.shapes import Profile, Shape, ShapeRange
 
 PREFILL, DECODE = "prefill", "decode"
@@ -19,7 +19,7 @@ USUAL = 0.625
 # profile allows two rows, the product unpacks them itself.
 FEWEST_OPEN_ROWS = 2
 INTEGERS: frozenset[Precision] = frozenset(("int4", "int8"))
-CACHE, CAPACITY_AXIS = "past_key_values.", 2
+CAPACITY_AXIS = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def decoder_profiles(entry: GraphEntry, serving: Serving, most_decoded: int) -> 
 
 def static_capacities(entry: GraphEntry) -> list[int]:
     """Of caches that are as long as the export made them, whatever is served: a piece must fit into each."""
-    sizes = [port.shape[CAPACITY_AXIS] for port in entry.inputs if port.name.startswith(CACHE)]
+    sizes = [port.shape[CAPACITY_AXIS] for port in entry.inputs if port.name.startswith(PAST)]
     return [size for size in sizes if isinstance(size, int)]
 
 
@@ -100,7 +100,7 @@ def reach_of(entry: GraphEntry, shape: EngineShape) -> tuple[int, int]:
     if entry.role != "decoder":
         return 0, 0
     inputs = [profile.inputs for profile in shape.profiles]
-    built = [each[f"{CACHE}0.key"].maximum[CAPACITY_AXIS] for each in inputs if f"{CACHE}0.key" in each]
+    built = [each[f"{PAST}0.key"].maximum[CAPACITY_AXIS] for each in inputs if f"{PAST}0.key" in each]
     taken = [each["inputs_embeds"].maximum[1] for each in inputs if "inputs_embeds" in each]
     return min([*static_capacities(entry), *built], default=0), max(taken, default=0)
 

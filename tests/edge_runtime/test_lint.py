@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.dialects import Dialect
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.lint import check_grammar
-from edge_runtime.manifest import GraphEntry, Port
+from edge_runtime.lint import check_caches, check_grammar
+from edge_runtime.manifest import PAST, PRESENT, GraphEntry, Port
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.onnxreader import onnx_file_from_bytes
+from tests.edge_runtime.bundle_samples import sample_spec
 
 PORT = Port("x", "float16", (1, 8))
+SPEC = sample_spec()
 
 
 def entry(dialect: Dialect, opset: int) -> GraphEntry:
@@ -184,3 +187,43 @@ def test_opset_21_is_for_4_bit_weights_alone(dialect: Dialect) -> None:
 def test_trt_reads_opset_24_and_no_newer() -> None:
     check_grammar(file_of(node("Attention", "q", "k", "v")), entry("trt", 24))
     assert "EVL-BUNDLE-OPSET" in fault_of(file_of(), "trt", 25)
+
+
+def decoder_entry(change: Callable[[list[Port]], object] = lambda _: None) -> GraphEntry:
+    """As the sample spec's decoder, but for a change of its inputs."""
+    decoder = SPEC.decoder
+    shape = ("batch", decoder.kv_heads, "capacity", decoder.head_dim)
+    names = [f"{layer}.{kind}" for layer in range(decoder.layers) for kind in ("key", "value")]
+    inputs = [PORT, *(Port(PAST + name, "float16", shape) for name in names)]
+    outputs = [PORT, *(Port(PRESENT + name, "float16", shape) for name in names)]
+    change(inputs)
+    return GraphEntry("decoder", "ort", "fp16", "graphs/d.onnx", 20, tuple(inputs), tuple(outputs))
+
+
+def test_a_decoder_has_the_caches_that_its_layers_need() -> None:
+    check_caches(decoder_entry(), SPEC.decoder)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda ports: ports.pop(), "lacks"),
+        (lambda ports: ports.append(replace(ports[1], name=f"{PAST}9.key")), "past_key_values.9.key"),
+        (lambda ports: ports.__setitem__(1, replace(ports[1], name=f"{PAST}0.keys")), "0.key, past_key_values.0.keys"),
+        (lambda ports: ports.__setitem__(2, replace(ports[2], dtype="int8")), "0.value is not as"),
+        (lambda ports: ports.__setitem__(2, replace(ports[2], shape=(*ports[2].shape[:2], 64, ports[2].shape[3]))), "is not as"),
+    ],
+)  # fmt: skip
+def test_other_caches_are_refused(change: Callable[[list[Port]], object], why: str) -> None:
+    with pytest.raises(EdgeVLError, match="EVL-BUNDLE-GRAPH") as caught:
+        check_caches(decoder_entry(change), SPEC.decoder)
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 8), ("batch", 99, "capacity", 4), ("batch", 2, "capacity", 99)])
+def test_caches_of_another_shape_than_the_heads_are_refused(shape: tuple[int | str, ...]) -> None:
+    def change(ports: list[Port]) -> None:
+        ports[1:] = [replace(port, shape=shape) for port in ports[1:]]
+
+    with pytest.raises(EdgeVLError, match="the manifest says 2 heads of 4"):
+        check_caches(decoder_entry(change), SPEC.decoder)

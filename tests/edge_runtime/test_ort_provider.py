@@ -120,11 +120,11 @@ def test_a_session_asks_for_the_provider_and_those_behind_it_in_order(
 @pytest.mark.parametrize("refusal", ["std::bad_alloc", "pthread_create failed, error code: 11"])
 def test_a_machine_that_is_short_is_not_told_to_look_at_the_bundle(library: Library, refusal: str) -> None:
     library.refusal = refusal
-    with pytest.raises(MachineFault, match="close other programs") as caught:
+    with pytest.raises(MachineFault) as caught:
         opened(CPU)
-    assert "verify" not in caught.value.fix
-    assert "verify" in refused(CUDA).fix
-    library.refusal = "Load model failed: no such operator"
+    for fault in (caught.value, refused(CUDA)):
+        assert "close other programs" in fault.fix and "verify" not in fault.fix
+    library.refusal = "Load model from /allocations/decoder.onnx failed: no such operator"
     with pytest.raises(MachineFault, match="edge-vl verify"):
         opened(CPU)
 

@@ -192,7 +192,7 @@ def test_a_checkpoint_given_as_bundle_is_told_apart(verb: tuple[str, ...], check
 def test_a_command_that_is_suggested_can_be_pasted_though_a_name_holds_blanks(
     own_checkpoint: Path, tmp_path: Path
 ) -> None:
-    odd = own_checkpoint.rename(tmp_path / "it's my model")
+    odd = own_checkpoint.rename(tmp_path / "it's my  model")
     err = ran("run", odd, "--prompt", "hi").err
     (command,) = re.findall("`(.*)`", err)
     assert shlex.split(command) == ["edge-vl", "export", str(odd), "BUNDLE"]

@@ -7,9 +7,7 @@ from edge_runtime.backends.native.engine import Engine, EnginePort, Shape
 from edge_runtime.backends.native.graph import nbytes_of
 from edge_runtime.cuda.device import Device, DeviceMemory
 from edge_runtime.cuda.stream import Stream
-
-PAST, PRESENT = "past_key_values.", "present."
-
+from edge_runtime.manifest import PAST, PRESENT
 
 Binding = dict[str, DeviceMemory]  # which memory each cache port of one run has
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_runtime.backends.backend import Array, Floats
-from edge_runtime.backends.native.cache import PAST
 from edge_runtime.backends.native.engine import Engine, EnginePort, Shape, port_fault
 from edge_runtime.backends.native.graph import nbytes_of
 from edge_runtime.cuda.device import Device, DeviceMemory
 from edge_runtime.cuda.stream import Stream
+from edge_runtime.manifest import PAST
 from edge_runtime.scores import Top
 
 INPUTS = ("inputs_embeds", "write_index", "logit_index")

@@ -66,7 +66,7 @@ def _unescaped(text: str) -> str:
 def _decoded(text: str, start: int, most_bytes: int) -> bytes:
     length = len(text) - start
     if length % 4:
-        if STRANGE.search(text, start, start + CHUNK_CHARACTERS):  # lines end within the first
+        if STRANGE.search(text, start, start + CHUNK_CHARACTERS):  # lines are shorter than the first chunk
             raise unusable(NOT_BASE64)
         raise unusable(
             "its base64 is cut short or lacks its padding: there are four characters for three bytes"

@@ -54,10 +54,9 @@ def test_a_short_question_does_not_wait_for_a_long_one(
     one has its first token. However fast this machine reads: the pieces are given."""
     monkeypatch.setattr(Pace, "tokens", lambda _: piece)
     long, short = question(bundle, "0123 " * 60), question(bundle, "hi")
-    order = list[str]()
-    loop.submit(long, lambda _: order.append("long"))
+    loop.submit(long)
     assert loop.work()
-    loop.submit(short, lambda _: order.append("short"))
+    loop.submit(short)
     works = 0
     while not loop.said:
         assert loop.work()
@@ -66,4 +65,3 @@ def test_a_short_question_does_not_wait_for_a_long_one(
     assert works <= 2 * pieces[0] and works + 1 < sum(pieces)
     assert (loop.running, loop.decoding) == (2, 1)
     run_out(loop)
-    assert order[0] == "short"
