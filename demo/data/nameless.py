@@ -8,7 +8,7 @@ from itertools import product
 from demo.data.canvas import Rgb
 from demo.data.shape import COLOURS
 
-APART = 72.0  # of 442: how far a shade is at least from every colour that has a name
+LEAST = 72.0  # of 442: how far a shade is at least from every colour that has a name
 HUES = 30
 GREY, DOUBT = 0.1, 1 / 12  # saturation of what has no hue; of the wheel
 FULL, PALE, DEEP = (0.85, 0.85), (0.45, 0.92), (0.6, 0.5)  # saturation and value
@@ -26,7 +26,7 @@ def shades() -> dict[str, Rgb]:
         parts = colorsys.hsv_to_rgb(step / HUES, saturation, value)
         red, green, blue = (round(255 * part) for part in parts)
         shade = (red, green, blue)
-        if all(distance(shade, named) >= APART for named, _ in COLOURS.values()):
+        if all(distance(shade, named) >= LEAST for named, _ in COLOURS.values()):
             found[f"nameless-{len(found)}"] = shade
     return found
 
@@ -50,6 +50,13 @@ def is_doubtful(colour: str, shade: str) -> bool:
     return min(turn, 1 - turn) < DOUBT
 
 
+def possible_names(colour: str) -> frozenset[str]:
+    """What somebody might call it."""
+    if colour in COLOURS:
+        return frozenset((colour,))
+    return frozenset(name for name in COLOURS if is_doubtful(name, colour))
+
+
 def shades_on(paper: Rgb) -> list[str]:
     """Those that show on it."""
-    return [name for name, shade in NAMELESS.items() if distance(shade, paper) >= APART]
+    return [name for name, shade in NAMELESS.items() if distance(shade, paper) >= LEAST]

@@ -282,29 +282,3 @@ class Asker:
     def ask_boxes(self, most: int) -> None:
         for shape, name in self.named()[:most]:
             self.ask("box", Word(box_text(shape.box), box_text(shape.box)), [shape], it=name)
-
-
-def caption_of(shapes: tuple[Shape, ...]) -> str:
-    """What there is, the large before the small, and where if there are few; at most 20 words."""
-    many = [(shape.colour, shape.kind) for shape in sorted(shapes, key=lambda shape: -shape.side)]
-    parts = []
-    for colour, kind in dict.fromkeys(many):
-        count = many.count((colour, kind))
-        article = "an" if colour == "orange" else "a"
-        one = f"{article} {colour} {kind}"
-        parts.append(one if count == 1 else f"{count} {colour} {kinds_of(kind).english}")
-    if len(parts) == len(shapes) <= 2:
-        corners = [corner_of(shape) for shape in sorted(shapes, key=lambda shape: -shape.side)]
-        spots = [f" at the {corner.english}" if corner else "" for corner in corners]
-        parts = [part + spot for part, spot in zip(parts, spots, strict=True)]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def words_of(shapes: tuple[Shape, ...]) -> str:
-    """Everything that may be asked: what, in which corner, how wide in pixels, and the box."""
-    lines = []
-    for shape in shapes:
-        corner = corner_of(shape)
-        spot = f" {corner.english}" if corner else ""
-        lines.append(f"{shape.colour} {shape.kind}{spot} {shape.side:.0f} {box_text(shape.box)}")
-    return f"{len(shapes)} shape{'s' * (len(shapes) > 1)}: " + ", ".join(lines)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.nameless import INKS, NAMELESS, is_doubtful, shades_on
+from demo.data.nameless import INKS, NAMELESS, possible_names, shades_on
 from demo.data.placing import layout_key, placed
 from demo.data.scene import Box, Question, Scene
 from demo.data.shape import (
@@ -29,7 +29,8 @@ from demo.data.shape import (
     Word,
     colours_key,
 )
-from demo.data.shape_questions import ASKED, EVERY, Asker, caption_of, kinds_of, things_of, words_of
+from demo.data.shape_captions import caption_of, words_of
+from demo.data.shape_questions import ASKED, EVERY, Asker, kinds_of, things_of
 from demo.data.split import Split, drawn, split_of
 
 ABSENT = 2  # colours, and kinds, that are counted though there are none
@@ -59,8 +60,7 @@ def counted_scene(rng: np.random.Generator, split: Split, nameless: float = 0.0)
     if nameless and rng.random() < nameless:
         palette = with_nameless(rng, paper, palette)
     colours, kinds, counted = counted_looks(rng, palette)
-    strange = [name for name in colours if name in NAMELESS]
-    doubtful = [name for name in COLOURS if any(is_doubtful(name, shade) for shade in strange)]
+    doubtful = {name for shade in colours if shade in NAMELESS for name in possible_names(shade)}
     sure = [name for name in COLOURS if name not in doubtful]
     there = [name for name in colours if name in sure]
     every = {things_of(name): colours.count(name) for name in with_absent(rng, sure, there)}

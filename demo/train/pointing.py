@@ -14,6 +14,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from demo.data.nameless import possible_names
 from demo.data.scene import Box, Mark, Task, box_text
 from demo.data.shape import KINDS
 from demo.data.shape_questions import counted_word
@@ -53,7 +54,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Tokens of all of a batch's shapes: in which row, at which place, and of what colour and kind."""
+    """Tokens of all of a batch's shapes: in which row, at which place, and what their colour and kind may be called."""
 
     rows: Tensor
     places: Tensor
@@ -168,7 +169,8 @@ def elsewhere_of(batch: Batch) -> Elsewhere | None:
         for mark in marks:
             look = mark.label.split()
             if look[-1] in KINDS:
-                found += [(row, first + token, frozenset(look)) for token in tokens_of(mark.box)]
+                names = possible_names(look[0]) | {look[-1]}
+                found += [(row, first + token, names) for token in tokens_of(mark.box)]
     if not found:
         return None
     rows, places, looks = zip(*found, strict=True)

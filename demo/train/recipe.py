@@ -10,7 +10,7 @@ from demo.sizes import DEMO_HYBRID, DEMO_LOW
 from demo.train.loop import Plan
 from edge_runtime.spec import ModelSpec, Role
 
-APART = ("siglip", "sam", "text")  # stages that teach one part by itself
+ONE_PART = ("siglip", "sam", "text")  # stages that teach one part by itself
 LANGUAGE = 0.3  # in stage 2; the paper's 0.7 leaves this little model blind (docs/decisions.md)
 STAGE3_LANGUAGE = 0.1
 
@@ -37,7 +37,7 @@ class Recipe:
     def mark(self, stage: str) -> str:
         """Names everything in the recipe that decides a stage's weights."""
         before = [self.mark(need) for need in self.needs.get(stage, ())]
-        spec = self.whole if stage in APART else self.spec
+        spec = self.whole if stage in ONE_PART else self.spec
         said = [asdict(spec), asdict(self.plan(stage)), self.seed, before]
         if stage == "stage2":
             said.append(self.language)
@@ -61,7 +61,7 @@ PLANS = (
     Plan("apart", 5800, 6, 6e-4, 580),
 )
 NAMES = tuple(plan.name for plan in PLANS)
-NEEDS = {name: NAMES[:place] for place, name in enumerate(NAMES) if name not in APART}  # all before it
+NEEDS = {name: NAMES[:place] for place, name in enumerate(NAMES) if name not in ONE_PART}  # all before it
 ALL_BUT_SAM: tuple[Role, ...] = ("vision_low", "adaptor", "embed", "decoder")
 LEARNS: dict[str, tuple[Role, ...]] = {
     **dict.fromkeys(NAMES, ALL_BUT_SAM),

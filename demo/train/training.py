@@ -18,7 +18,7 @@ from demo.train.diets import diet_of
 from demo.train.loop import SAVE_SECONDS, Plan, Task, run_stage
 from demo.train.model import Learner
 from demo.train.plot import plot_log
-from demo.train.recipe import APART, LEARNS, Recipe
+from demo.train.recipe import LEARNS, ONE_PART, Recipe
 from demo.train.stages import StageTask
 from demo.train.start import Start
 from demo.train.state import State, load_state, locked
@@ -71,7 +71,7 @@ class Trainer:
 
     def path(self, stage: str) -> Path:
         """Towers and language are taught once in a folder; every recipe goes on from there."""
-        is_shared = stage in APART
+        is_shared = stage in ONE_PART
         return self.folder / (f"{stage}.state" if is_shared else f"{self.recipe.name}-{stage}.state")
 
     def run(self, stage: str) -> State:
@@ -107,7 +107,7 @@ class Trainer:
 
     def learner_before(self, stage: str) -> Learner:
         # Towers and language are always taught as parts of the hybrid: on its pixels, from its first weights.
-        spec = self.recipe.whole if stage in APART else self.recipe.spec
+        spec = self.recipe.whole if stage in ONE_PART else self.recipe.spec
         learner = Learner(spec, self.recipe.seed)
         if self.start is not None:
             for role, tensors in self.start.weights(spec).items():

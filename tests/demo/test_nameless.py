@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from demo.data.nameless import APART, INKS, NAMELESS, distance, hue_of, is_doubtful, shades_on
+import pytest
+
+from demo.data.nameless import (
+    INKS,
+    LEAST,
+    NAMELESS,
+    distance,
+    hue_of,
+    is_doubtful,
+    possible_names,
+    shades_on,
+)
+from demo.data.scene import Scene
 from demo.data.shape import COLOURS, KINDS
 from demo.data.shape_questions import counted_word
 from demo.data.shapes import counted_scene
 from demo.data.split import rng_from_name
 
-SCENES = [counted_scene(rng_from_name(5, "nameless", index), "train", 1.0) for index in range(80)]
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [counted_scene(rng_from_name(5, "nameless", index), "train", 1.0) for index in range(80)]
 
 
 def test_no_shade_can_be_taken_for_a_colour_that_has_a_name() -> None:
     assert len(NAMELESS) > 40 and not set(NAMELESS) & set(COLOURS)
-    assert min(distance(shade, ink) for shade in NAMELESS.values() for ink, _ in COLOURS.values()) >= APART
+    assert min(distance(shade, ink) for shade in NAMELESS.values() for ink, _ in COLOURS.values()) >= LEAST
     assert len(set(NAMELESS.values())) == len(NAMELESS)
+
+
+def test_a_shade_may_be_called_by_the_colours_of_its_hue() -> None:
+    assert possible_names("blue") == {"blue"}
+    for shade in NAMELESS:
+        assert possible_names(shade) == {name for name in COLOURS if is_doubtful(name, shade)}
+    assert frozenset() in map(possible_names, NAMELESS)
 
 
 def test_only_shades_that_show_are_drawn() -> None:
@@ -35,9 +57,9 @@ def test_a_shade_of_nearly_the_same_hue_is_doubtful() -> None:
     )
 
 
-def test_what_has_no_name_counts_as_a_shape_and_never_as_a_colour() -> None:
+def test_what_has_no_name_counts_as_a_shape_and_never_as_a_colour(scenes: list[Scene]) -> None:
     seen = 0
-    for scene in SCENES:
+    for scene in scenes:
         labels = [mark.label.split() for mark in scene.marks]
         strange = [colour for colour, _ in labels if colour in NAMELESS]
         seen += bool(strange)
@@ -46,7 +68,8 @@ def test_what_has_no_name_counts_as_a_shape_and_never_as_a_colour() -> None:
             word = counted_word(question.text)
             assert question.answer == str(sum(not word or word in label for label in labels))
             assert len(question.about) == int(question.answer)
-            assert "nameless" not in question.text and (word == "" or word in COLOURS or word in KINDS)
+            assert "nameless" not in question.text + scene.caption + scene.words
+            assert word == "" or word in COLOURS or word in KINDS
             counted.add(word)
         assert "" in counted and {kind for _, kind in labels} <= counted
         for colour in COLOURS:

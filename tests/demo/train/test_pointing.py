@@ -10,6 +10,7 @@ import torch
 
 from demo.data.generator import scene_of
 from demo.data.lessons import Lessons, lesson_scene
+from demo.data.nameless import NAMELESS
 from demo.data.scene import Mark, Scene, box_text
 from demo.data.shape import COLOURS, KINDS
 from demo.data.shapes import counted_scene, shapes_scene
@@ -342,13 +343,17 @@ def test_what_lies_in_a_box_has_its_middle_there() -> None:
     assert tokens_of((CELL / 2, 0, CELL * 1.5, CELL)) == [0]
 
 
-def test_what_lies_in_other_pictures_counts_by_its_colour_and_its_kind(
-    pointing: Pointing, writer: Writer
+@pytest.mark.parametrize("nameless", [0.0, 1.0])
+def test_what_lies_in_other_pictures_counts_by_what_it_may_be_called(
+    pointing: Pointing, writer: Writer, nameless: float
 ) -> None:
-    scenes = [counted_scene(rng_from_name(4, index), "train") for index in range(3)]
+    scenes = [counted_scene(rng_from_name(4, index), "train", nameless) for index in range(3)]
     batch = batch_of(writer, scenes)
     elsewhere = elsewhere_of(batch)
     assert elsewhere is not None
+    shown = {mark.label.split()[0] for scene in scenes for mark in scene.marks}
+    assert any(shade in NAMELESS for shade in shown) == (nameless > 0)
+    assert {name for names in elsewhere.looks for name in names} >= shown - set(NAMELESS)
     assert set(elsewhere.rows.tolist()) == {1, 2, 3}, "row 0 has no picture"
     assert bool(batch.is_image[elsewhere.rows, elsewhere.places].all())
     asked = set()
