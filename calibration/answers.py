@@ -16,10 +16,9 @@ from calibration.soundness import error_in_bundle
 from calibration.speaker import Ids, Logits, Speaker
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
-from edge_runtime.manifest import GraphEntry
+from edge_runtime.manifest import PAST, GraphEntry
 from edge_runtime.progress import Progress
 
-CACHE = "past_key_values."
 COMPARED = 16  # samples whose logits are kept: at 100,000 tokens an answer's take 13 MB
 
 
@@ -141,5 +140,5 @@ def empty_caches(entry: GraphEntry, capacity: int) -> dict[str, npt.NDArray[Any]
     return {
         port.name: np.zeros([sizes[dim] if isinstance(dim, str) else dim for dim in port.shape], port.dtype)
         for port in entry.inputs
-        if port.name.startswith(CACHE)
+        if port.name.startswith(PAST)
     }

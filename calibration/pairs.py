@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from calibration.datafiles import sizes_of
 from calibration.layer import FLOATS, Layer, layers_from_graph
+from edge_runtime.manifest import PAST
 
 NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 NORM_WEIGHT = ".weight"
@@ -112,7 +113,7 @@ def pairs_of_layers(graph: ir.Graph, layers: tuple[Layer, ...]) -> Iterator[Pair
 def hands_on(node: ir.Node, index: int) -> bool:
     if node.op_type == "Where":  # what is chosen instead must be of the same scale
         other = node.inputs[3 - index] if index else None
-        return other is not None and str(other.name).startswith("past_key_values.")
+        return other is not None and str(other.name).startswith(PAST)
     return index in HANDED.get(node.op_type, ())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from edge_runtime.manifest import PAST, PRESENT
 from edge_runtime.spec import ModelSpec, Role
 from export.islands import Islands
 from export.modules.form import PLAIN, DecoderForm
@@ -63,12 +64,12 @@ def decoder_signature(
             TracePort("inputs_embeds", ("batch", "sequence", decoder.width), taken),
             TracePort("write_index", ("batch",), torch.int64),
             TracePort("logit_index", ("batch", "rows"), torch.int64),
-            *(TracePort(f"past_key_values.{layer}.{kind}", cache, cached) for layer, kind in slots),
+            *(TracePort(f"{PAST}{layer}.{kind}", cache, cached) for layer, kind in slots),
         ),
         outputs=(
             TracePort("logits", ("batch", "rows", decoder.vocab), given),
             *(chosen if form.candidates else ()),
-            *(TracePort(f"present.{layer}.{kind}", cache, cached) for layer, kind in slots),
+            *(TracePort(f"{PRESENT}{layer}.{kind}", cache, cached) for layer, kind in slots),
         ),
         pairs=decoder.layers,
     )
