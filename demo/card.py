@@ -34,8 +34,8 @@ a small DeepSeek-VL: no weight of it comes from a published model.
 
 ## How well it does
 
-Exact match on questions about held-out pictures: their codes, numbers, prices, times, layouts and pairs of colours were never seen in
-training. *Blanked* is the model asked about the mean colour of the picture, the baseline of guessing. A box counts as right at an IoU of
+Exact match on questions about held-out pictures: their codes, numbers, prices, times and layouts were never seen in training, and their
+pairs of colours never in one picture. *Blanked* is the model asked about the mean colour of the picture, the baseline of guessing. A box counts as right at an IoU of
 one half. What the high tower is worth is shown at the end of stage 3: *hybrid then* is this model at that point, *low then* the same
 model trained the same way with the low-resolution tower alone. The last stages, from `scenes` on, were trained with both towers only.
 

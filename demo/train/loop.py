@@ -48,6 +48,7 @@ class Plan:
     rate: float
     check_every: int
     decay: float = 0.05
+    share: float = 1.0  # of the way from its first weights to its last: what the next stage goes on from
     is_half: bool = True  # products in bf16; weights, sums and the optimiser stay fp32
 
 

@@ -113,8 +113,7 @@ class Trainer:
             for role, tensors in self.start.weights(spec).items():
                 learner.take(role, tensors)
         for need in self.recipe.needs.get(stage, ()) if self.start is None else ():
-            for role, tensors in self.learnt(need).items():
-                learner.take(role, tensors)
+            self.teach(learner, need)
         if stage == PLACED_STAGE:
             learner.place()
         return learner
@@ -123,9 +122,17 @@ class Trainer:
         """The model after the last stage."""
         last = self.recipe.stages[-1]
         learner = self.learner_before(last)
-        for role, tensors in self.learnt(last).items():
-            learner.take(role, tensors)
+        self.teach(learner, last)
         return learner
+
+    def teach(self, learner: Learner, stage: str) -> None:
+        """What a stage has learnt, for its share, to one who has learnt what comes before it."""
+        share = self.recipe.plan(stage).share
+        for role, tensors in self.learnt(stage).items():
+            before = learner.state_of(role)
+            learner.take(
+                role, {name: torch.lerp(before[name], each, share) for name, each in tensors.items()}
+            )
 
     def learnt(self, stage: str) -> Mapping[Role, Mapping[str, Tensor]]:
         state = load_state(self.path(stage), self.mark(stage))

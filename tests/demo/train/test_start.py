@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,19 @@ def test_the_command_wants_one_stage_to_begin(
     status = exit_status(words, ProgressLine(io.StringIO()), Stop())
     assert (status, "EVL-USAGE" in capsys.readouterr().err) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_of_a_stage_only_a_share_may_be_kept(tmp_path: Path, words: str) -> None:
+    start = Start(checkpoint_in(tmp_path, words))
+    (tmp_path / TOKENIZER).write_text(words, encoding="utf-8")
+    recipe = small_recipe(2)
+    last = replace(recipe.plans[-1], share=0.25)
+    recipe = replace(recipe, plans=(*recipe.plans[:-1], last))
+    trainer = Trainer(recipe, tmp_path, lambda *_: None, lambda _: None, start=start)
+    trainer.run(last.name)
+    begun, ended, finished = trainer.learner_before(last.name), trainer.learnt(last.name), trainer.finished()
+    for role, tensors in ended.items():
+        before, after = begun.state_of(role), finished.state_of(role)
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(after[name], 0.75 * before[name] + 0.25 * tensor)
+    assert not torch.equal(finished.state_of("decoder")["norm.weight"], ended["decoder"]["norm.weight"])
