@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 STDOUT_FAULT = "EVL-STDOUT"  # told on stderr alone
 
@@ -43,8 +44,9 @@ def listed(names: Iterable[str], limit: int = 5) -> str:
 
 
 def typed(command: str, *words: object) -> str:
-    """A command that can be pasted into a shell: names may hold blanks."""
-    return f"{command} {shlex.join(map(str, words))}"
+    """A command that can be pasted into a shell: names may hold blanks, and those of files begin with a dash."""
+    plain = [f"./{each}" if isinstance(each, Path) and str(each)[0] == "-" else str(each) for each in words]
+    return f"{command} {shlex.join(plain)}"
 
 
 def one_line(text: str, limit: int = 600) -> str:

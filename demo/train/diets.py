@@ -40,6 +40,14 @@ COUNTS = replace(
     objects=0.05,
     worth={"code": 2.0, "count": 2.5, "meter": 1.25, "shape": 1.5, "small_print": 0.5, "box": 0.5},
 )
+# Colours are told apart that no picture has together: by other pictures, and from those without a name.
+APART = replace(
+    COUNTS,
+    lessons=replace(COUNTS.lessons, counted_share=0.55, signs_share=0.2, nameless_share=0.5),
+    is_across=True,
+    first=7_000_000,
+    worth={**COUNTS.worth, "code": 1.5, "meter": 1.5, "receipt": 1.5},
+)
 
 
 def diet_of(stage: str, steps: int, language: float) -> Diet:
@@ -81,13 +89,8 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
             worth={"code": 2.0, "count": 1.5, "meter": 1.5, "shape": 1.5, "small_print": 0.5},
         ),
         "counts": COUNTS,
-        # Colours are told apart that no picture has together: by other pictures, and from those without a name.
-        "apart": replace(
-            COUNTS,
-            lessons=replace(COUNTS.lessons, counted_share=0.55, signs_share=0.2, nameless_share=0.5),
-            is_across=True,
-            first=7_000_000,
-            worth={**COUNTS.worth, "code": 1.5, "meter": 1.5, "receipt": 1.5},
-        ),
+        "apart": APART,
+        # What counts heeds nothing else on its way.
+        "heed": replace(APART, is_undistracted=True, first=8_000_000),
     }
     return diets[stage]

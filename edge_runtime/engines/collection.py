@@ -11,7 +11,7 @@ from edge_runtime.dialects import Dialect
 from edge_runtime.engines.key import digest_of_graph
 from edge_runtime.engines.place import Place
 from edge_runtime.engines.receipt import Receipt
-from edge_runtime.engines.shelf import Shelf
+from edge_runtime.engines.shelf import Shelf, folders_to_look_in
 from edge_runtime.errors import EdgeVLError, MachineFault, listed, typed
 from edge_runtime.manifest import GraphEntry
 from edge_runtime.progress import Progress, silent
@@ -97,8 +97,14 @@ class Search:
             why = f"one was built by {there.title} for {there.target}; here is {self.place.title}, {self.place.target}"
         elif broken := [words for shelf in shelves for words in shelf.unreadable(entry.role)]:
             why = f"{why}, unless it is {listed(broken)}"
-        fix = f"run `{typed('edge-vl build', self.bundle.folder)}`, or use --engine onnxruntime"
-        return EdgeVLError("EVL-ENGINE-ABSENT", what, why, fix)
+        return EdgeVLError("EVL-ENGINE-ABSENT", what, why, self._advice(shelves))
+
+    def _advice(self, shelves: Sequence[Shelf]) -> str:
+        """Where engines were looked for in the one folder that was given, they are to be built there."""
+        usual = folders_to_look_in(self.bundle.folder, None)
+        given = [shelf.folder for shelf in shelves if shelf.folder not in usual]
+        words = ("--engines", given[0]) if given else ()
+        return f"run `{typed('edge-vl build', self.bundle.folder, *words)}`, or use --engine onnxruntime"
 
 
 def check_whole(shelf: Shelf, receipt: Receipt, progress: Progress, is_trusted: bool) -> None:

@@ -198,6 +198,16 @@ def test_a_command_that_is_suggested_can_be_pasted_though_a_name_holds_blanks(
     assert shlex.split(command) == ["edge-vl", "export", str(odd), "BUNDLE"]
 
 
+def test_a_command_that_is_suggested_can_be_pasted_though_a_name_begins_with_a_dash(
+    own_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_checkpoint.rename(own_checkpoint.with_name("-odd"))
+    monkeypatch.chdir(own_checkpoint.parent)
+    err = ran("run", "--prompt", "hi", "--", "-odd").err
+    (command,) = re.findall("`(.*)`", err)
+    assert shlex.split(command) == ["edge-vl", "export", "./-odd", "BUNDLE"]
+
+
 @pytest.mark.parametrize("path", ["nowhere", "file", "a\0b", "x" * 5000])
 def test_what_is_no_folder_is_no_bundle(path: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

@@ -76,7 +76,9 @@ def news(done: Ran) -> list[str]:
 # --- what is built
 
 
-def test_every_engine_of_a_model_is_built_and_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_engine_of_a_model_is_built_and_told(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     bundle = bundle_below(session_folder(tmp_path_factory), "plain", "fp16", dialect="trt")
     before = digest_of(bundle)
     shelf = tmp_path_factory.mktemp("model") / "engines"
@@ -93,6 +95,10 @@ def test_every_engine_of_a_model_is_built_and_told(tmp_path_factory: pytest.Temp
     assert told["decoder.decode"]["attention_layers"] == 2
     assert news(ran("build", bundle, *RTX, "--engines", shelf, "--json", "--max-context", "64")) == PROMPTS
     assert digest_of(bundle) == before
+    own = Path(shutil.copytree(bundle, tmp_path / "own"))
+    shutil.copytree(shelf, own / "engines")
+    verified = ran("verify", own, "--json")
+    assert verified.status == 0 and verified.record()["unlisted"] == [], verified
 
 
 def test_engines_lie_in_the_bundle_which_stays_as_it_was(built: Path, tmp_path: Path) -> None:

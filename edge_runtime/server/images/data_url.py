@@ -18,6 +18,7 @@ HEAD = re.compile(
 )
 BASE64, STRANGE = re.compile(r"[A-Za-z0-9+/]*"), re.compile(r"[^A-Za-z0-9+/=]")
 NOT_BASE64 = "its base64 holds other characters than A-Z, a-z, 0-9, + and /, such as blanks or line breaks"
+PADDED = "its base64 goes on behind its padding: = stands at the end, and twice at most"
 ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 # what the bytes are decides in the end; a kind outside this list only says sooner that it will not do
 KINDS = frozenset(
@@ -79,6 +80,7 @@ def _decoded(text: str, start: int, most_bytes: int) -> bytes:
 def _chunks(text: str, start: int, end: int) -> Iterator[bytes]:
     """`end` is where the padding begins, which only the last chunk may have."""
     for at in range(start, len(text), CHUNK_CHARACTERS):
-        if BASE64.fullmatch(text, at, min(at + CHUNK_CHARACTERS, end)) is None:
-            raise unusable(NOT_BASE64)
+        stop = min(at + CHUNK_CHARACTERS, end)
+        if BASE64.fullmatch(text, at, stop) is None:
+            raise unusable(NOT_BASE64 if STRANGE.search(text, at, stop) else PADDED)
         yield binascii.a2b_base64(text[at : at + CHUNK_CHARACTERS])

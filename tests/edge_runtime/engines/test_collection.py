@@ -69,7 +69,8 @@ def absence(
 ) -> tuple[str, str]:
     error = refusal(bundle, *shelves, place=place, max_context=max_context)
     assert (error.code, error.exit_status) == ("EVL-ENGINE-ABSENT", 2)
-    assert error.fix == f"run `edge-vl build {bundle.folder}`, or use --engine onnxruntime"
+    where = f" --engines {shelves[0].folder}" if shelves else ""
+    assert error.fix == f"run `edge-vl build {bundle.folder}{where}`, or use --engine onnxruntime"
     return error.what, error.why
 
 
@@ -105,6 +106,11 @@ def test_a_role_without_an_engine_is_named(bundle: Bundle, shelf: Shelf, missing
 def test_where_no_shelf_is_there_is_no_engine(bundle: Bundle, tmp_path: Path) -> None:
     assert absence(bundle, Shelf(tmp_path / "nowhere"))[1] == "none was built of this bundle's graph"
     assert absence(bundle)[1] == "none was built of this bundle's graph"
+
+
+def test_where_the_usual_folder_was_looked_in_no_other_is_advised(bundle: Bundle) -> None:
+    fix = refusal(bundle, Shelf(bundle.folder / "engines")).fix
+    assert fix == f"run `edge-vl build {bundle.folder}`, or use --engine onnxruntime"
 
 
 def test_engines_of_a_bundle_with_other_weights_are_not_this_ones(

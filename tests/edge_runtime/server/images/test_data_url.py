@@ -121,6 +121,12 @@ def test_lines_are_named_however_long_they_are_in_sum(end: str) -> None:
     assert "cut short" in refusal("data:image/png;base64," + TEXT[:-3]).why
 
 
+def test_padding_in_between_is_named() -> None:
+    for text in ("QQ==QQ==", "QQ=A", "A" * CHUNK_CHARACTERS + "QQ==QUFB", "===="):
+        assert "behind its padding" in refusal("data:image/png;base64," + text).why, text
+    assert "other characters" in refusal("data:image/png;base64,QQ==Q!==").why
+
+
 def test_one_percent_of_junk_is_refused() -> None:
     junk = "".join("\x07" if at % 100 == 99 else character for at, character in enumerate(TEXT[:1000]))
     assert refusal("data:image/png;base64," + junk).code == "EVL-IMAGE-URL"
