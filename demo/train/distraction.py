@@ -24,7 +24,9 @@ from demo.train.dense import CELL, CELLS
 from demo.train.spelling import Training
 from edge_runtime.tokenizer import Tokenizer
 
-Looks = Mapping[int, frozenset[str]]  # what colours and kinds a picture's token may be said to show, where it shows a shape
+Looks = Mapping[
+    int, frozenset[str]
+]  # what colours and kinds a picture's token may be said to show, where it shows a shape
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ class Distraction:
         start = first
         while not any(each in self.tokenizer.decode(ids[start : first + 1]) for each in said):
             start -= 1
-            assert batch.branches[answer.row, start] == batch.branches[answer.row, first], "not in its question"
+            assert batch.branches[answer.row, start] == batch.branches[answer.row, first], (
+                "not in its question"
+            )
         return tuple(range(start, last + 1))
 
 

@@ -69,9 +69,9 @@ class Learner(nn.Module):
         rows: Tensor = self.roles["adaptor"](*towers)
         return rows
 
-    def logits(self, embeds: Tensor, batch: Batch) -> Tensor:
-        """(B, S, D) -> (B, K, V): of the batch's wanted rows."""
-        self.spelling.arrange(batch.positions, batch.branches)
+    def logits(self, embeds: Tensor, batch: Batch, unseen: Tensor | None = None) -> Tensor:
+        """(B, S, D) -> (B, K, V): of the batch's wanted rows. `unseen` as for `Training.arrange`."""
+        self.spelling.arrange(batch.positions, batch.branches, unseen)
         nothing = [(embeds.new_zeros(0), embeds.new_zeros(0))] * self.spec.decoder.layers
         start = torch.zeros(embeds.shape[0], dtype=torch.int64)
         logits: Tensor = self.roles["decoder"](embeds, start, batch.rows, nothing)[0]

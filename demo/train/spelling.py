@@ -20,13 +20,16 @@ class Training(Eager):
         ] = []  # queries and keys (B, H, S, hd) of every block since `arrange`
         self._spans: tuple[Span, ...] = ()
 
-    def arrange(self, positions: Tensor, branches: Tensor) -> None:
-        """Both (B, S): a token sees those before it that all branches share, and those of its own."""
+    def arrange(self, positions: Tensor, branches: Tensor, unseen: Tensor | None = None) -> None:
+        """Both (B, S): a token sees those before it that all branches share, and those of its own; but not what is True in `unseen`
+        (B, S, S)."""
         own, other = branches[:, :, None], branches[:, None, :]
         order = torch.arange(branches.shape[1])
         is_earlier = order[None, :, None] >= order[None, None, :]
         self._positions = positions
         is_hidden = ~(is_earlier & ((other == 0) | (other == own)))
+        if unseen is not None:
+            is_hidden |= unseen
         self._hidden, self._spans, self.asked = is_hidden * HIDDEN, spans_of(branches), []
 
     @property

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from demo.data.scene import Scene
+from demo.data.split import rng_from_name
 from demo.sizes import DecoderSize, spec_from_parts
+from demo.train.batch import Batch, batch_from
+from demo.train.conversation import Writer
 from demo.train.recipe import HYBRID, Recipe, shortened
 from demo.train.training import Trainer
 from edge_runtime.spec import SamSpec, SiglipSpec
@@ -25,3 +29,10 @@ def small_recipe(steps: int, batch: int = 2) -> Recipe:
 def trainer_in(folder: Path, steps: int, batch: int = 2, save_seconds: float = 60.0) -> Trainer:
     folder.mkdir(exist_ok=True)
     return Trainer(small_recipe(steps, batch), folder, lambda *_: None, lambda _: None, save_seconds)
+
+
+def batch_of(writer: Writer, scenes: list[Scene]) -> Batch:
+    """The first of them without its picture, and then all with their marks, though no pixels."""
+    conversations = [writer.about_words(scenes[0], rng_from_name(1), 5)]
+    conversations += [writer.about_picture(scene, rng_from_name(2), 30, False) for scene in scenes]
+    return replace(batch_from(conversations, [], False), marks=tuple(scene.marks for scene in scenes))

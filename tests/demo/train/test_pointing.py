@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,11 +10,10 @@ import torch
 from demo.data.generator import scene_of
 from demo.data.lessons import Lessons, lesson_scene
 from demo.data.nameless import NAMELESS
-from demo.data.scene import Mark, Scene, box_text
+from demo.data.scene import Mark, box_text
 from demo.data.shape import COLOURS, KINDS
 from demo.data.shapes import counted_scene, shapes_scene
 from demo.data.split import rng_from_name
-from demo.sizes import DEMO_HYBRID
 from demo.train.batch import Answer, Batch, batch_from
 from demo.train.conversation import Writer
 from demo.train.dense import CELL, CELLS
@@ -33,33 +31,15 @@ from demo.train.pointing import (
     tokens_of,
     wanted_of,
 )
-from edge_runtime.prompt import PromptFormat
 from edge_runtime.tokenizer import Tokenizer
-from tests.demo.train.small import SPEC
+from tests.demo.train.small import SPEC, batch_of
 
-MODEL = Path(__file__).parents[3] / "demo" / "model"
 SHAPES = [shapes_scene(rng_from_name(3, index), "train", is_drill=True) for index in range(6)]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer.open(MODEL / "tokenizer.json")
-
-
-@pytest.fixture(scope="module")
-def writer(tokenizer: Tokenizer) -> Writer:
-    return Writer(PromptFormat(tokenizer, DEMO_HYBRID.prompt, DEMO_HYBRID.image_tokens))
 
 
 @pytest.fixture(scope="module")
 def pointing(tokenizer: Tokenizer) -> Pointing:
     return Pointing(tokenizer, SPEC.decoder.layers)
-
-
-def batch_of(writer: Writer, scenes: list[Scene]) -> Batch:
-    conversations = [writer.about_words(scenes[0], rng_from_name(1), 5)]  # without a picture: nobody looks
-    conversations += [writer.about_picture(scene, rng_from_name(2), 30, False) for scene in scenes]
-    return replace(batch_from(conversations, [], False), marks=tuple(scene.marks for scene in scenes))
 
 
 def test_every_question_about_shapes_knows_those_it_is_about() -> None:
