@@ -164,7 +164,7 @@ def test_a_few_steps_bring_heads_back(distraction: Distraction, writer: Writer) 
         learner.logits(learner.roles["embed"](batch.ids), batch)
         loss, _ = distraction.judged(learner.spelling, batch)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.7 * losses[0]
