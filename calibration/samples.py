@@ -83,11 +83,15 @@ def samples_from_file(path: Path, limit: int) -> SampleSet:
 
 def candidate_from_entry(entry: Entry, folder: Path) -> Candidate:
     value, what, fix = entry.value, f"{entry.where} is no sample", f"write one {EXAMPLE} a line"
-    if not isinstance(value, dict) or value.keys() != KEYS:
+    if not isinstance(value, dict):
+        raise EdgeVLError(CODE, what, "it is no object", fix)
+    if value.keys() != KEYS:
         raise EdgeVLError(CODE, what, "its keys are not image and prompt", fix)
     image, prompt = value["image"], value["prompt"]
-    if not isinstance(image, str) or not isinstance(prompt, str) or not image or "\0" in image:
+    if not isinstance(image, str) or not isinstance(prompt, str):
         raise EdgeVLError(CODE, what, "image and prompt are not both texts", fix)
+    if not image or "\0" in image:
+        raise EdgeVLError(CODE, what, "image is no name of a file", fix)
     return Candidate(image, folder / image, prompt, entry.where)
 
 

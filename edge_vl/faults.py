@@ -36,7 +36,7 @@ def out_of_memory() -> MachineFault:
         "EVL-MEMORY",
         "the machine has no memory left",
         "an allocation was refused",
-        "close other programs, lower --max-context, or use a smaller precision",
+        "close other programs, use a smaller precision, or a shorter --max-context where there is one",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -18,7 +19,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.manifest import ENGINES
 from edge_runtime.plain_names import refuse_odd_name
 from edge_runtime.progress import Progress, silent
-from edge_runtime.publish import UNWRITABLE, named_setup_faults
+from edge_runtime.publish import UNWRITABLE, named_setup_faults, unwritable_error
 from edge_runtime.spec import Role
 
 WAIT_S = 0.2
@@ -71,6 +72,16 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def check(self) -> None:
+        """EVL-OUT-UNWRITABLE where `make` would be refused; nothing is made."""
+        folder = Path(os.path.abspath(self.folder))  # noqa: PTH100
+        refuse_odd_name(folder, UNWRITABLE)
+        there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        if not there.is_dir():
+            raise unwritable_error(self.folder, os.strerror(errno.ENOTDIR))
+        if there != folder and not os.access(there, os.W_OK):
+            raise unwritable_error(self.folder, os.strerror(errno.EACCES))
 
     def make(self) -> None:
         """EVL-OUT-UNWRITABLE where it cannot be."""

@@ -38,6 +38,7 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     room = room_for(arguments.memory_mib)
     verdicts = verdicts_on([order for _, orders in batches for order in orders], room, shelf, terminal)
     if arguments.dry_run:
+        shelf.check()
         return told_verdicts(verdicts, room, arguments, terminal)
     check_verdicts(verdicts, room)
     shelf.make()

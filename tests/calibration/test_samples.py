@@ -65,6 +65,23 @@ def test_many_broken_pictures_are_an_error_that_names_them(tmp_path: Path) -> No
     assert caught.value.code == "EVL-CALIBRATE-SAMPLES"
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("[1]", "it is no object"),
+        ('{"image": "a.png"}', "its keys are not image and prompt"),
+        ('{"image": "a.png", "prompt": 3}', "image and prompt are not both texts"),
+        ('{"image": "", "prompt": "?"}', "image is no name of a file"),
+        ('{"image": "a\\u0000b", "prompt": "?"}', "image is no name of a file"),
+    ],
+)
+def test_a_line_that_is_no_sample_is_told_why(tmp_path: Path, line: str, why: str) -> None:
+    (tmp_path / "list.jsonl").write_text(line + "\n")
+    with pytest.raises(EdgeVLError) as caught:
+        samples_from_file(tmp_path / "list.jsonl", 4)
+    assert (caught.value.code, caught.value.why) == ("EVL-CALIBRATE-SAMPLES", why)
+
+
 def test_the_few_of_a_long_list_that_are_missing_are_few_however_few_are_wanted(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "photos", 40)
     lines = [{"image": f"{index}.png", "prompt": "?"} for index in range(42)]

@@ -158,12 +158,23 @@ def test_a_place_that_takes_no_engines_is_named(bare: Path, tmp_path: Path, plac
     assert digest_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_dry_run_names_a_place_that_takes_no_engines(bare: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = digest_of(tmp_path)
+    assert_refused(ran("build", bare, *RTX, "--dry-run", "--engines", tmp_path / place), "EVL-OUT-UNWRITABLE")
+    assert ran("build", bare, *RTX, "--dry-run", "--engines", tmp_path / "new" / "place").status == 0
+    assert digest_of(tmp_path) == before
+
+
 def test_a_place_on_a_sealed_disk_is_named(bare: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 100) as disk:
         (disk / "there").mkdir()
         seal(disk)
         for place in (disk / "there", disk / "new"):
             assert_refused(ran("build", bare, *RTX, "--engines", place), "EVL-OUT-UNWRITABLE")
+        assert_refused(ran("build", bare, *RTX, "--dry-run", "--engines", disk / "new"), "EVL-OUT-UNWRITABLE")
 
 
 def limit_files() -> None:
