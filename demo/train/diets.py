@@ -91,6 +91,7 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
         "counts": COUNTS,
         "apart": APART,
         # What counts heeds nothing else on its way.
-        "heed": replace(APART, is_undistracted=True, first=8_000_000),
+        "heed": replace(APART, margin=0.0, first=8_000_000),
+        "firm": replace(APART, margin=6.0, first=9_000_000),
     }
     return diets[stage]

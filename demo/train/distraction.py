@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from demo.data.nameless import possible_names
@@ -52,10 +53,10 @@ class Shown:
 
 class Distraction:
     """The loss is nothing where no head looks at what is not counted, in this picture or, were they in it, in the batch's others, all
-    of which weigh as one."""
+    of which weigh as one. `margin` is by how much more than that, in the logarithm, anything else is to be looked at."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, margin: float = 0.0) -> None:
+        self.tokenizer, self.margin = tokenizer, margin
 
     def judged(self, spelling: Training, batch: Batch) -> tuple[Tensor, float]:
         """The loss, and the share of all looks that go astray in the question's own picture."""
@@ -80,7 +81,8 @@ class Distraction:
                 strange = keys[shown.rows[~is_here], :, shown.places[~is_here]].permute(1, 2, 0)
                 others = (asked @ strange).float() + beside
                 right = scores.masked_fill(is_wrong, HIDDEN).logsumexp(-1)
-                losses.append((torch.cat((scores, others), -1).logsumexp(-1) - right).mean(0))
+                wrong = torch.cat((scores.masked_fill(~is_wrong, HIDDEN), others), -1).logsumexp(-1)
+                losses.append(F.softplus(wrong - right + self.margin).mean(0) / (1 + self.margin))
                 astray.append(1 - (right - scores.logsumexp(-1)).detach().exp().mean(0))
         return torch.cat(losses).mean(), float(torch.cat(astray).mean())
 

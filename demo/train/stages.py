@@ -50,7 +50,7 @@ class StageTask:
             self.learnt += self.whereabouts.parameters()
         tokenizer, layers = writer.prompts.tokenizer, learner.spec.decoder.layers
         self.pointing = Pointing(tokenizer, layers, diet.is_across) if diet.is_pointed else None
-        self.distraction = Distraction(tokenizer) if diet.is_undistracted else None
+        self.distraction = None if diet.margin is None else Distraction(tokenizer, diet.margin)
 
     def modules(self) -> Mapping[str, nn.Module]:
         modules: dict[str, nn.Module] = {role: self.learner.roles[role] for role in self.learns}
@@ -227,7 +227,7 @@ class Diet:
     is_asked: bool = False  # the picture's own tokens are asked where they are
     is_pointed: bool = False  # answers are told where to look
     is_across: bool = False  # and, where they count, at what not, even in other pictures
-    is_undistracted: bool = False  # nor does a question that counts heed it on its way
+    margin: float | None = None  # nor does a question that counts heed it on its way
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it
     objects: float = 0.0  # share of the answers that stand in a JSON object
     worth: Mapping[Task, float] = field(default_factory=dict)  # of answers, where it is not 1
