@@ -7,12 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from calibration.calibrate import calibrate_bundle
 from calibration.recipe import Recipe
 from calibration.samples import samples_from_file
+from demo.beside import Beside
 from demo.calibration_set import write_samples
 from demo.samples import FOLDER, Sample, samples
 from demo.score import outcome_of
@@ -20,6 +22,7 @@ from edge_runtime.answer import Answer
 from edge_runtime.backends.ort import OrtBackend
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
+from edge_runtime.engines.place import Place
 from edge_runtime.engines.selection import dialect_for, place_here
 from edge_runtime.engines.shelf import Shelf
 from edge_runtime.errors import EdgeVLError
@@ -80,11 +83,17 @@ def walk(folder: Path, progress: Progress) -> Iterator[Step]:
         lap.seconds(),
         details=(f"its card: {CHECKPOINT / 'MODEL_CARD.md'}",),
     )
-    manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
-    size = sum(entry.bytes for entry in manifest.files)
-    yield Step("export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds())
-    yield calibrated(out, small, folder / "calibration", progress, lap)
-    yield built(checkpoint, folder, progress, lap)
+    with ExitStack() as ended:
+        begun = engine_graphs(checkpoint, folder)
+        if isinstance(begun, EngineGraphs):
+            ended.enter_context(begun.export)
+        manifest = export_bundle(checkpoint, out, ExportOptions(precision="fp32"), progress)
+        size = sum(entry.bytes for entry in manifest.files)
+        yield Step(
+            "export", f"{len(manifest.graphs)} graphs, {size / (1 << 20):.1f} MiB, fp32", lap.seconds()
+        )
+        yield calibrated(out, small, folder / "calibration", progress, lap)
+        yield built(begun, folder / "engines", progress, lap)
     yield verified(checkpoint, out, progress, lap)
     yield from asked(out, small, pictures, lap)
 
@@ -110,24 +119,41 @@ def calibrated(out: Path, small: Path, pictures: Path, progress: Progress, lap: 
     return Step("calibrate", summary, lap.seconds())
 
 
-def built(checkpoint: Path, folder: Path, progress: Progress, lap: Lap) -> Step:
-    """Engines of half-precision graphs, where there is a library that makes them."""
+@dataclass(frozen=True)
+class EngineGraphs:
+    """What engines for this place will be built of, while it is exported."""
+
+    place: Place
+    dialect: Dialect
+    export: Beside
+
+
+def engine_graphs(checkpoint: Path, folder: Path) -> EngineGraphs | EdgeVLError:
+    """The error where there is no library that makes engines."""
     try:
         place = place_here("auto")
     except EdgeVLError as error:
-        return Step("build", f"skipped: {error.what} ({error.fix})", lap.seconds())
+        return error
     dialect = dialect_for(place, TENSORRT)
-    out, shelf = folder / "engine-bundle", Shelf(folder / "engines")
-    export_bundle(checkpoint, out, ExportOptions((dialect,), max_context=ENGINE_CONTEXT), progress)
-    exported = lap.seconds()
-    bundle = Bundle.open(out)
+    options = ExportOptions((dialect,), max_context=ENGINE_CONTEXT)
+    return EngineGraphs(place, dialect, Beside(checkpoint, folder / "engine-bundle", options))
+
+
+def built(begun: EngineGraphs | EdgeVLError, engines: Path, progress: Progress, lap: Lap) -> Step:
+    """Engines of half-precision graphs, where there is a library that makes them."""
+    if isinstance(begun, EdgeVLError):
+        return Step("build", f"skipped: {begun.what} ({begun.fix})", lap.seconds())
+    place, dialect, shelf = begun.place, begun.dialect, Shelf(engines)
+    begun.export.finish(progress)
+    waited = lap.seconds()
+    bundle = Bundle.open(begun.export.out)
     orders = orders_of(bundle, dialect, place, Serving(ENGINE_CONTEXT))
     shelf.make()
     made = list(Workshop(bundle, shelf, room_here().free_mib, progress).made(orders))
     size = sum(each.receipt.plan_bytes for each in made)
     summary = f"{len(made)} engines, {size / (1 << 20):.1f} MiB, fp16, by {place.title} for {place.target}; built, not run"
-    own = f"export in the dialect {dialect}: {exported:.1f} s"
-    return Step("build", summary, exported + lap.seconds(), details=(own, *map(engine_details, made)))
+    own = f"export in the dialect {dialect}: beside the steps before, then {waited:.1f} s"
+    return Step("build", summary, waited + lap.seconds(), details=(own, *map(engine_details, made)))
 
 
 def engine_details(made: Made) -> str:

@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def run(arguments: Namespace, terminal: Terminal) -> int:
     with workbench("demo"):
         from demo.walkthrough import walk
-    with folder_for(arguments.keep) as folder:
+    with folder_for(arguments.keep) as folder, closing(walk(folder, terminal.progress)) as walked:
         steps: list[Step] = []
-        for step in walk(folder, terminal.progress):
+        for step in walked:
             steps.append(step)
             if not arguments.json:
                 show(step, terminal)

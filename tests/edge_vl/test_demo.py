@@ -15,8 +15,9 @@ import pytest
 
 from demo import walkthrough
 from demo.samples import Sample, samples
-from demo.walkthrough import CHECKPOINT, Lap, Step, answer_details, built
+from demo.walkthrough import CHECKPOINT, Lap, Step, answer_details, built, engine_graphs
 from edge_runtime.answer import Answer, Usage
+from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress import Progress, silent
 from tests.edge_vl.command import Ran, assert_refused, ran, spawned
 
@@ -107,7 +108,9 @@ def test_engines_are_skipped_by_name_where_their_library_is_not(
 ) -> None:
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, module, None)
-    step = built(CHECKPOINT, tmp_path, silent, Lap())
+    begun = engine_graphs(CHECKPOINT, tmp_path)
+    assert isinstance(begun, EdgeVLError)
+    step = built(begun, tmp_path / "engines", silent, Lap())
     assert step.name == "build" and step.is_passed
     assert re.match(r"skipped: no engine library can be used here \(pip install ", step.summary), step.summary
     assert list(tmp_path.iterdir()) == []
