@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class Lap:
         return spent
 
 
-def walk(folder: Path, progress: Progress) -> Iterator[Step]:
+def walk(folder: Path, progress: Progress) -> Generator[Step, None, None]:
     """Each step as it is done; checkpoint, bundle and pictures stay in `folder`."""
     lap = Lap()
     checkpoint, out, small = folder / "checkpoint", folder / "bundle", folder / "small-bundle"
