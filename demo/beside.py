@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -49,13 +50,22 @@ class Beside:
         self.process.kill()
         self.process.wait()
 
-    def finish(self, progress: Progress) -> None:
-        """Waits for its end. Where it could not do it, it is done here, and whatever it is that it failed of is told."""
+    def finish(self, progress: Progress) -> float:
+        """Waits for its end, and gives the seconds that it kept a core busy. Where it could not do it, it is done here, and whatever
+        it is that it failed of is told."""
+        before_s = seconds_of_children()
         while self.process.poll() is None:
             progress(f"exporting {self.dialect} for {time.monotonic() - self._begun_s:.0f} s", 0, 1)
             time.sleep(TICK_S)
         if self.process.returncode != 0 or not self.out.exists():
             export_bundle(self.checkpoint, self.out, self.options, progress)
+        return seconds_of_children() - before_s
+
+
+def seconds_of_children() -> float:
+    """Of those that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

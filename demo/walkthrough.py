@@ -144,7 +144,7 @@ def built(begun: EngineGraphs | EdgeVLError, engines: Path, progress: Progress, 
     if isinstance(begun, EdgeVLError):
         return Step("build", f"skipped: {begun.what} ({begun.fix})", lap.seconds())
     place, dialect, shelf = begun.place, begun.dialect, Shelf(engines)
-    begun.export.finish(progress)
+    worked = begun.export.finish(progress)
     waited = lap.seconds()
     bundle = Bundle.open(begun.export.out)
     orders = orders_of(bundle, dialect, place, Serving(ENGINE_CONTEXT))
@@ -152,7 +152,7 @@ def built(begun: EngineGraphs | EdgeVLError, engines: Path, progress: Progress, 
     made = list(Workshop(bundle, shelf, room_here().free_mib, progress).made(orders))
     size = sum(each.receipt.plan_bytes for each in made)
     summary = f"{len(made)} engines, {size / (1 << 20):.1f} MiB, fp16, by {place.title} for {place.target}; built, not run"
-    own = f"export in the dialect {dialect}: beside the steps before, then {waited:.1f} s"
+    own = f"export in the dialect {dialect}: {worked:.1f} s of work beside the steps before, then {waited:.1f} s"
     return Step("build", summary, waited + lap.seconds(), details=(own, *map(engine_details, made)))
 
 
