@@ -32,6 +32,8 @@ MAKERS: Mapping[str, Maker] = {
     "tables": tables_scene,
     "dialogue": dialogue_scene,
 }
+SHADED = "shaded_shapes"  # for training only: nobody is asked about them in the end
+SHADED_SHARE = 0.6
 PICTURED = tuple(name for name in MAKERS if name != "dialogue")
 
 
@@ -39,4 +41,5 @@ def scene_of(seed: int, split: Split, index: int, makers: Sequence[str] | None =
     """Makers take turns; the same numbers give the same scene on every machine."""
     names = tuple(MAKERS) if makers is None else tuple(makers)
     name = names[index % len(names)]
-    return MAKERS[name](rng_from_name(seed, split, name, index), split)
+    rng = rng_from_name(seed, split, name, index)
+    return shapes_scene(rng, split, nameless=SHADED_SHARE) if name == SHADED else MAKERS[name](rng, split)

@@ -20,7 +20,7 @@ LOCATED_ROWS = 3  # a box is a long answer
 class Lessons:
     """Shares of lessons: print to be read, drills about a few shapes, shapes to be located, shapes to be counted, signs to be told
     apart; the rest are shapes to be named. How many of the pictures in which shapes are counted have some without a name for their
-    colour. And how many rows of shapes there are at most."""
+    colour, and how many of the drills. And how many rows of shapes there are at most."""
 
     print_share: float = 0.6
     drill_share: float = 0.0
@@ -28,6 +28,7 @@ class Lessons:
     counted_share: float = 0.0
     signs_share: float = 0.0
     nameless_share: float = 0.0
+    nameless_drills: float = 0.0
     most_rows: int = MOST_ROWS
 
 
@@ -40,7 +41,7 @@ def lesson_scene(rng: np.random.Generator, split: Split, lessons: Lessons = USUA
         return page_scene(rng, split)
     kind -= lessons.print_share
     if kind < lessons.drill_share:
-        return shapes_scene(rng, split, is_drill=True)
+        return shapes_scene(rng, split, is_drill=True, nameless=lessons.nameless_drills)
     kind -= lessons.drill_share
     if kind < lessons.located_share:
         return shape_page(rng, split, LOCATED_ROWS, is_located=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable
 from itertools import product
 
 from demo.data.canvas import Rgb
@@ -55,6 +56,11 @@ def possible_names(colour: str) -> frozenset[str]:
     if colour in COLOURS:
         return frozenset((colour,))
     return frozenset(name for name in COLOURS if is_doubtful(name, colour))
+
+
+def names_in_doubt(colours: Iterable[str]) -> frozenset[str]:
+    """What somebody might call those of them that have no name: no question can be about it."""
+    return frozenset(name for shade in colours if shade in NAMELESS for name in possible_names(shade))
 
 
 def shades_on(paper: Rgb) -> list[str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from demo.data.nameless import names_in_doubt
 from demo.data.scene import CANVAS, Question, Task, box_text
 from demo.data.shape import COLOURS, COVER, KINDS, Shape, Word
 
@@ -131,19 +132,32 @@ def most_of(shapes: tuple[Shape, ...], most: str) -> Shape | None:
 
 
 def names_of(shape: Shape, shapes: tuple[Shape, ...]) -> list[Name]:
-    """Every way to point at this shape and at no other."""
-    kind, colour = kind_word(shape.kind), colour_word(shape.colour)
+    """Every way to point at this shape and at no other; never by a colour that somebody might call another's that has no name."""
+    kind = kind_word(shape.kind)
     names = []
     if [other.kind for other in shapes].count(shape.kind) == 1:
         names.append(Name(Word(f"the {kind.english}", kind.chinese), "kind"))
+    if is_named(shape, shapes):
+        names += names_by_colour(shape, shapes)
+    for (axis, sign), end in ENDS.items():
+        if len(shapes) > 1 and end_of(shapes, axis, sign) is shape:
+            names.append(Name(Word(f"the {end.english} thing", f"{end.chinese}的东西"), ""))
+    return names
+
+
+def is_named(shape: Shape, shapes: tuple[Shape, ...]) -> bool:
+    """Whether its colour has a name that none of the others might go by."""
+    return shape.colour in COLOURS and shape.colour not in names_in_doubt(other.colour for other in shapes)
+
+
+def names_by_colour(shape: Shape, shapes: tuple[Shape, ...]) -> list[Name]:
+    kind, colour = kind_word(shape.kind), colour_word(shape.colour)
+    names = []
     if [other.colour for other in shapes].count(shape.colour) == 1:
         names.append(Name(Word(f"the {colour.english} thing", f"{colour.chinese}的东西"), "colour"))
     if [(other.kind, other.colour) for other in shapes].count((shape.kind, shape.colour)) == 1:
         both = Word(f"the {colour.english} {kind.english}", f"{colour.chinese}的{kind.chinese}")
         names.append(Name(both, "kind colour"))
-    for (axis, sign), end in ENDS.items():
-        if len(shapes) > 1 and end_of(shapes, axis, sign) is shape:
-            names.append(Name(Word(f"the {end.english} thing", f"{end.chinese}的东西"), ""))
     return names
 
 
@@ -157,7 +171,7 @@ class Asker:
 
     @cached_property
     def names(self) -> list[list[Name]]:
-        """Of each shape; none of these may have a colour without a name."""
+        """Of each shape."""
         return [names_of(shape, self.shapes) for shape in self.shapes]
 
     def asked(self, counted: dict[Word, int], most: int = ASKED) -> tuple[Question, ...]:
@@ -215,7 +229,9 @@ class Asker:
             if look == "colour"
             else [kind_word(name) for name in KINDS]
         )
-        named = self.named(look)
+        named = [
+            (shape, name) for shape, name in self.named(look) if look != "colour" or shape.colour in COLOURS
+        ]
         for shape, name in named[:most]:
             self.ask(plain, self.look_of(shape, look), [shape], it=name)
         if len(named) == 1 or (named and self.rng.random() < 0.15):
@@ -257,7 +273,7 @@ class Asker:
         for most, word in MOSTS.items():
             shape = most_of(self.shapes, most)
             if shape and self.rng.random() < 0.9:
-                if self.rng.random() < 0.5:
+                if self.rng.random() < 0.5 or shape.colour not in COLOURS:
                     self.ask("most", kind_word(shape.kind), [shape], most=word)
                 else:
                     self.ask("most_colour", colour_word(shape.colour), [shape], most=word)

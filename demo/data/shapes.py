@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from demo.data.canvas import PAPERS, Canvas, Rgb
-from demo.data.nameless import INKS, NAMELESS, possible_names, shades_on
+from demo.data.nameless import INKS, names_in_doubt, shades_on
 from demo.data.placing import layout_key, placed
 from demo.data.scene import Box, Question, Scene
 from demo.data.shape import (
@@ -37,16 +37,24 @@ ABSENT = 2  # colours, and kinds, that are counted though there are none
 MOST_KEPT, MOST_NAMELESS = 3, 3  # colours with and without a name in a picture that has both
 
 
-def shapes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) -> Scene:
+def shapes_scene(
+    rng: np.random.Generator, split: Split, is_drill: bool = False, nameless: float = 0.0
+) -> Scene:
     """1 to 6 shapes; a drill asks about each of them. Of a training picture's colours every pair is a training pair; any
-    other picture with two colours or more starts, in the order of its marks, with two colours that are a pair of its split."""
+    other picture with two colours or more starts, in the order of its marks, with two colours that are a pair of its split.
+    `nameless` is the share of pictures in which some have a colour without a name."""
     paper, palette = palette_of(rng, split)
+    if nameless and rng.random() < nameless:
+        palette = with_nameless(rng, paper, palette)
     if rng.random() < 0.5:
         colours, kinds, counted = counted_looks(rng, palette)
     else:
         colours, kinds, counted = varied_looks(rng, palette)
+    doubtful = names_in_doubt(colours)
+    counted = {word: count for word, count in counted.items() if word not in map(things_of, doubtful)}
+    fewest = FEWEST if set(colours) <= set(COLOURS) else 1
     asked: tuple[Question, ...] = ()
-    while len(asked) < FEWEST:  # six red circles of one size: somewhere else, one of them is the leftmost
+    while len(asked) < fewest:  # six red circles of one size: somewhere else, one of them is the leftmost
         boxes = drawn(split, "layout/shapes", lambda: boxes_of(rng, len(colours)), layout_key)
         shapes = tuple(map(Shape, kinds, colours, boxes))
         asked = Asker(rng, shapes).asked(counted, len(shapes) if is_drill else ASKED)
@@ -60,7 +68,7 @@ def counted_scene(rng: np.random.Generator, split: Split, nameless: float = 0.0)
     if nameless and rng.random() < nameless:
         palette = with_nameless(rng, paper, palette)
     colours, kinds, counted = counted_looks(rng, palette)
-    doubtful = {name for shade in colours if shade in NAMELESS for name in possible_names(shade)}
+    doubtful = names_in_doubt(colours)
     sure = [name for name in COLOURS if name not in doubtful]
     there = [name for name in colours if name in sure]
     every = {things_of(name): colours.count(name) for name in with_absent(rng, sure, there)}
