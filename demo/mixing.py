@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,16 +18,15 @@ from torch import Tensor
 
 from demo.circumstances import circumstances
 from demo.counting import SEED, SPLITS
-from demo.data.nameless import possible_names
-from demo.data.scene import Box, Mark, Scene
-from demo.data.shape import COLOURS, KINDS, colours_key
+from demo.data.scene import Scene
+from demo.data.shape import COLOURS, colours_key
 from demo.data.shape_questions import counted_word
 from demo.data.shapes import counted_scene
 from demo.data.split import Split, rng_from_name, split_of
 from demo.sizes import DEMO_HYBRID
 from demo.train.batch import Answer, Batch, batch_from, pixels_of, stacked
 from demo.train.conversation import Writer
-from demo.train.dense import CELL, CELLS
+from demo.train.distraction import looks_of
 from demo.train.model import Learner
 from demo.train.start import Start
 from edge_runtime.preprocess import pixels_from_picture
@@ -104,24 +102,6 @@ class Subject:
         return all(
             split_of("colours", colours_key(colour, other)) == "train" for other in self.colours - {colour}
         )
-
-
-def looks_of(marks: Sequence[Mark]) -> Mapping[int, frozenset[str]]:
-    """Of every token that any part of a shape's box lies in; of two shapes, what both may be said to be."""
-    found: dict[int, frozenset[str]] = {}
-    for mark in marks:
-        look = mark.label.split()
-        if look[-1] in KINDS:
-            names = possible_names(look[0]) | {look[-1]}
-            for token in touched(mark.box):
-                found[token] = found.get(token, frozenset()) | names
-    return found
-
-
-def touched(box: Box) -> list[int]:
-    left, top = (math.floor(value / CELL) for value in box[:2])
-    right, bottom = (math.ceil(value / CELL) for value in box[2:])
-    return [row * CELLS + column for row in range(top, bottom) for column in range(left, right)]
 
 
 def subjects(writer: Writer, split: Split, pictures: int) -> Iterator[Subject]:

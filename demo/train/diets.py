@@ -49,6 +49,7 @@ APART = replace(
     first=7_000_000,
     worth={**COUNTS.worth, "code": 1.5, "meter": 1.5, "receipt": 1.5},
 )
+HEED = replace(APART, is_undistracted=True, first=8_000_000)
 
 
 def diet_of(stage: str, steps: int, language: float) -> Diet:
@@ -91,12 +92,13 @@ def diet_of(stage: str, steps: int, language: float) -> Diet:
         ),
         "counts": COUNTS,
         "apart": APART,
-        # Shades without a name in most pictures of shapes, whatever is asked of them.
+        # What counts heeds nothing else on its way; then with shades without a name in most pictures of shapes, whatever is asked of them.
+        "heed": HEED,
         "shades": replace(
-            APART,
-            lessons=replace(APART.lessons, nameless_share=SHADED_SHARE, nameless_drills=SHADED_SHARE),
-            makers=tuple(SHADED if name == "shapes" else name for name in APART.makers),
-            first=8_000_000,
+            HEED,
+            lessons=replace(HEED.lessons, nameless_share=SHADED_SHARE, nameless_drills=SHADED_SHARE),
+            makers=tuple(SHADED if name == "shapes" else name for name in HEED.makers),
+            first=9_000_000,
         ),
     }
     return diets[stage]

@@ -59,6 +59,7 @@ PLANS = (
     Plan("polish", 10000, 6, 7e-4, 500),
     Plan("counts", 9200, 6, 6e-4, 460),
     Plan("apart", 5800, 6, 6e-4, 580, share=0.7),
+    Plan("heed", 3900, 6, 6e-4, 390),
     Plan("shades", 5800, 6, 6e-4, 580),
 )
 NAMES = tuple(plan.name for plan in PLANS)

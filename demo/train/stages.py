@@ -14,6 +14,7 @@ from demo.data.scene import Mark, Task
 from demo.data.split import Split, rng_from_name
 from demo.train.batch import Batch, batch_from, pixels_of
 from demo.train.conversation import Conversation, Writer
+from demo.train.distraction import Distraction
 from demo.train.loop import Figures
 from demo.train.model import Learner, answer_loss
 from demo.train.pointing import Pointing
@@ -49,6 +50,7 @@ class StageTask:
             self.learnt += self.whereabouts.parameters()
         tokenizer, layers = writer.prompts.tokenizer, learner.spec.decoder.layers
         self.pointing = Pointing(tokenizer, layers, diet.is_across) if diet.is_pointed else None
+        self.distraction = Distraction(tokenizer) if diet.is_undistracted else None
 
     def modules(self) -> Mapping[str, nn.Module]:
         modules: dict[str, nn.Module] = {role: self.learner.roles[role] for role in self.learns}
@@ -71,6 +73,9 @@ class StageTask:
         if self.pointing is not None:
             looks, figures["looks"] = self.pointing.judged(self.learner.spelling, batch)
             loss = loss + looks
+        if self.distraction is not None:
+            astray, figures["astray"] = self.distraction.judged(self.learner.spelling, batch)
+            loss = loss + astray
         return loss, figures
 
     @torch.no_grad()
@@ -222,6 +227,7 @@ class Diet:
     is_asked: bool = False  # the picture's own tokens are asked where they are
     is_pointed: bool = False  # answers are told where to look
     is_across: bool = False  # and, where they count, at what not, even in other pictures
+    is_undistracted: bool = False  # nor does a question that counts heed it on its way
     first: int = 0  # number of the first picture, so that a stage may see other pictures than those before it
     objects: float = 0.0  # share of the answers that stand in a JSON object
     worth: Mapping[Task, float] = field(default_factory=dict)  # of answers, where it is not 1

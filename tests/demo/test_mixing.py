@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from demo.data.scene import Mark
 from demo.data.shape_questions import counted_word
-from demo.mixing import WAYS, Mixing, Subject, looks_of, subjects, tallied, touched
+from demo.mixing import WAYS, Mixing, Subject, subjects, tallied
 from demo.sizes import DEMO_HYBRID
 from demo.train.conversation import Writer
-from demo.train.dense import CELL, CELLS
 from demo.train.model import Learner
 from demo.train.start import Start
 from edge_runtime.prompt import PromptFormat
@@ -39,16 +37,6 @@ def mixing() -> Mixing:
 @pytest.fixture(scope="module")
 def several(writer: Writer) -> list[Subject]:
     return [each for each in subjects(writer, "held-out", 6) if len(each.colours) > 1]
-
-
-def test_tokens_that_a_shape_touches_show_it_and_what_two_touch_shows_both() -> None:
-    assert touched((0, 0, CELL, CELL)) == [0]
-    assert touched((CELL - 1, 0, CELL + 1, CELL + 1)) == [0, 1, CELLS, CELLS + 1]
-    marks = [Mark("red ring", (0, 0, CELL + 1, CELL)), Mark("blue star", (CELL + 2, 0, 2 * CELL, CELL))]
-    assert looks_of([*marks, Mark("K", (0, 0, 90, 90))]) == {
-        0: {"red", "ring"},
-        1: {"red", "ring", "blue", "star"},
-    }
 
 
 def test_a_colour_alone_has_paper_where_the_others_were(several: list[Subject]) -> None:
