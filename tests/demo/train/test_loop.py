@@ -23,6 +23,7 @@ from tests.demo.train.small import SPEC, small_recipe, trainer_in
 ROOT = Path(__file__).parents[3]
 CHECKPOINT = "hybrid-short-checkpoint"
 PATIENCE_S = 900
+KILLED = ("--steps", "3", "--batch", "1", "--save-seconds", "0")
 
 
 class StoppedError(Exception):
@@ -116,24 +117,42 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(
     assert_same(whole, trainer_in(folder, 4).run(stage))
 
 
-def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
-    words = ["--steps", "3", "--batch", "1", "--save-seconds", "0"]
-    folders = {name: tmp_path / name for name in ("whole", "killed")}
-    command(folders["whole"], *words).communicate(timeout=PATIENCE_S)
+def killed_again_and_again(folder: Path, *words: str) -> int:
+    """Each life sees two more states written; then it ends without a word. How many did."""
     kills = 0
-    while not (folders["killed"] / CHECKPOINT).exists():
-        process = command(folders["killed"], *words)
-        # Each life sees two more states written; then it ends without a word.
-        states = 2 + sum(1 for _ in folders["killed"].glob("*.state"))
-        while process.poll() is None and sum(1 for _ in folders["killed"].glob("*.state")) < states:
+    while True:
+        process = command(folder, *words)
+        states = 2 + sum(1 for _ in folder.glob("*.state"))
+        while process.poll() is None and sum(1 for _ in folder.glob("*.state")) < states:
             time.sleep(0.02)
-        if process.poll() is None:
-            process.kill()
-            kills += 1
+        if process.poll() is not None:
+            assert process.returncode == 0
+            return kills
+        process.kill()
         process.communicate()
-    assert kills >= 3
-    for path in (folders["whole"] / CHECKPOINT).iterdir():
-        assert path.read_bytes() == (folders["killed"] / CHECKPOINT / path.name).read_bytes(), path.name
+        kills += 1
+
+
+def test_the_command_killed_at_any_moment_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """Every kind of stage; `make slow` has them all."""
+    stages = small_recipe(1).stages[:5]
+    words = [*KILLED, *(word for stage in stages for word in ("--stage", stage))]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert command(whole, *words).wait(PATIENCE_S) == 0
+    assert killed_again_and_again(killed, *words) >= 2
+    found = sorted(path.name for path in whole.glob("*.state"))
+    assert len(found) == len(stages)
+    for name in found:
+        assert_same(*(torch.load(folder / name, weights_only=True) for folder in (whole, killed)))
+
+
+@pytest.mark.slow
+def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert command(whole, *KILLED).wait(PATIENCE_S) == 0
+    assert killed_again_and_again(killed, *KILLED) >= 3
+    for path in (whole / CHECKPOINT).iterdir():
+        assert path.read_bytes() == (killed / CHECKPOINT / path.name).read_bytes(), path.name
 
 
 def command(folder: Path, *words: str) -> subprocess.Popen[bytes]:
