@@ -31,6 +31,7 @@ class Beside:
             "not all is passed on"
         )
         words = (os.getpid(), checkpoint.absolute(), out.absolute(), self.dialect, options.max_context)
+        self.is_done_again = False
         self._begun_s = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "demo.beside", *map(str, words)],
@@ -57,7 +58,8 @@ class Beside:
         while self.process.poll() is None:
             progress(f"exporting {self.dialect} for {time.monotonic() - self._begun_s:.0f} s", 0, 1)
             time.sleep(TICK_S)
-        if self.process.returncode != 0 or not self.out.exists():
+        self.is_done_again = not self.out.exists()  # it appears whole
+        if self.is_done_again:
             export_bundle(self.checkpoint, self.out, self.options, progress)
         return seconds_of_children() - before_s
 

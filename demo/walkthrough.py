@@ -153,6 +153,8 @@ def built(begun: EngineGraphs | EdgeVLError, engines: Path, progress: Progress, 
     size = sum(each.receipt.plan_bytes for each in made)
     summary = f"{len(made)} engines, {size / (1 << 20):.1f} MiB, fp16, by {place.title} for {place.target}; built, not run"
     own = f"export in the dialect {dialect}: {worked:.1f} s of work beside the steps before, then {waited:.1f} s"
+    if begun.export.is_done_again:
+        own += ", in which it was done again: the process beside did not end it"
     return Step("build", summary, waited + lap.seconds(), details=(own, *map(engine_details, made)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_the_bundle_is_the_same(checkpoint: Path, plain: Bundle, tmp_path: Path)
     told: list[str] = []
     with Beside(checkpoint, tmp_path / "out", OPTIONS) as beside:
         assert 0.5 < beside.finish(lambda label, *_: told.append(label)) < 60
+    assert not beside.is_done_again
     assert Bundle.open(tmp_path / "out").manifest.files == plain.manifest.files
     assert told and all(label.startswith("exporting trt for ") for label in told)
 
@@ -55,7 +57,18 @@ def test_what_a_killed_process_left_undone_is_done_here(
     with Beside(checkpoint, tmp_path / "out", OPTIONS) as beside:
         os.kill(beside.process.pid, signal.SIGKILL)
         beside.finish(silent)
+    assert beside.is_done_again
     assert Bundle.open(tmp_path / "out").manifest.files == plain.manifest.files
+
+
+def test_a_bundle_that_is_there_is_whole_however_the_process_ended(checkpoint: Path, tmp_path: Path) -> None:
+    with Beside(checkpoint, tmp_path / "out", OPTIONS) as beside:
+        while not (tmp_path / "out").exists():
+            assert beside.process.poll() is None
+            time.sleep(0.005)
+        beside.process.kill()
+        beside.finish(silent)
+    assert not beside.is_done_again
 
 
 def test_who_leaves_it_leaves_no_process(checkpoint: Path, tmp_path: Path) -> None:

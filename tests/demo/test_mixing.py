@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,22 +12,13 @@ from demo.sizes import DEMO_HYBRID
 from demo.train.conversation import Writer
 from demo.train.model import Learner
 from demo.train.start import Start
-from edge_runtime.prompt import PromptFormat
-from edge_runtime.tokenizer import Tokenizer
-
-MODEL = Path(__file__).parents[2] / "demo" / "model"
-
-
-@pytest.fixture(scope="module")
-def writer() -> Writer:
-    tokenizer = Tokenizer.open(MODEL / "tokenizer.json")
-    return Writer(PromptFormat(tokenizer, DEMO_HYBRID.prompt, DEMO_HYBRID.image_tokens))
+from demo.walkthrough import CHECKPOINT
 
 
 @pytest.fixture(scope="module")
 def mixing() -> Mixing:
     learner = Learner(DEMO_HYBRID, 0)
-    for role, tensors in Start(MODEL).weights(DEMO_HYBRID).items():
+    for role, tensors in Start(CHECKPOINT).weights(DEMO_HYBRID).items():
         learner.take(role, tensors)
     return Mixing(learner)
 

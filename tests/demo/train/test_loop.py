@@ -117,12 +117,12 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(
     assert_same(whole, trainer_in(folder, 4).run(stage))
 
 
-def killed_again_and_again(folder: Path, *words: str) -> int:
-    """Each life sees two more states written; then it ends without a word. How many did."""
+def killed_again_and_again(folder: Path, *words: str, more: int = 2) -> int:
+    """Each life sees so many more states written; then it ends without a word. How many did."""
     kills = 0
     while True:
         process = command(folder, *words)
-        states = 2 + sum(1 for _ in folder.glob("*.state"))
+        states = more + sum(1 for _ in folder.glob("*.state"))
         while process.poll() is None and sum(1 for _ in folder.glob("*.state")) < states:
             time.sleep(0.02)
         if process.poll() is not None:
@@ -146,13 +146,30 @@ def test_the_command_killed_at_any_moment_goes_on_to_the_same_weights(tmp_path: 
         assert_same(*(torch.load(folder / name, weights_only=True) for folder in (whole, killed)))
 
 
+def test_a_last_stage_that_was_killed_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
+    """With all that is asked and pointed at besides the answers."""
+    model = ROOT / "demo" / "model"
+    words = [*KILLED, "--stage", small_recipe(1).stages[-1], "--from", str(model)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+        shutil.copy(model / TOKENIZER, folder)
+    assert command(whole, *words).wait(PATIENCE_S) == 0
+    assert killed_again_and_again(killed, *words, more=1) == 1
+    assert_same_checkpoint(whole, killed)
+
+
+def assert_same_checkpoint(whole: Path, killed: Path) -> None:
+    for path in (whole / CHECKPOINT).iterdir():
+        assert path.read_bytes() == (killed / CHECKPOINT / path.name).read_bytes(), path.name
+
+
 @pytest.mark.slow
 def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert command(whole, *KILLED).wait(PATIENCE_S) == 0
     assert killed_again_and_again(killed, *KILLED) >= 3
-    for path in (whole / CHECKPOINT).iterdir():
-        assert path.read_bytes() == (killed / CHECKPOINT / path.name).read_bytes(), path.name
+    assert_same_checkpoint(whole, killed)
 
 
 def command(folder: Path, *words: str) -> subprocess.Popen[bytes]:

@@ -11,7 +11,7 @@ from demo.train.conversation import Writer
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.tokenizer import Tokenizer
 
-MODEL = Path(__file__).parents[3] / "demo" / "model"
+MODEL = Path(__file__).parents[2] / "demo" / "model"
 
 
 @pytest.fixture(scope="module")
