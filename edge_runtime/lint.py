@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_runtime.bundle import check_operators
-from edge_runtime.dialects import Grammar, grammar_named
+from edge_runtime.dialects import Grammar, Precision, grammar_named
 from edge_runtime.errors import EdgeVLError, listed
 from edge_runtime.manifest import PAST, PRESENT, GraphEntry
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
@@ -17,6 +17,8 @@ FOUR_BITS = "int4"
 SIGNED = ("int8", FOUR_BITS)
 KINDS, RANK = ("key", "value"), 4  # of a decoder's caches
 MASKED_ATTENTION = 4  # query, key, value, mask
+TYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": FOUR_BITS}
+ALL_LAYERS = "*"  # among the fp32 islands of a graph
 REFUSED_ATTRIBUTES = {"Attention": ("softcap",), "Resize": ("antialias",)}
 
 
@@ -35,6 +37,16 @@ def check_caches(entry: GraphEntry, decoder: DecoderSpec) -> None:
             if len(port.shape) != RANK or (port.shape[1], port.shape[3]) != heads:
                 why = f"its {name} is {list(port.shape)}, the manifest says {heads[0]} heads of {heads[1]}"
                 raise graph_error(entry.path, why)
+
+
+def check_precision(onnx_file: OnnxFile, entry: GraphEntry) -> None:
+    """A graph has weights of the precision that is said of it; others may be beside them."""
+    types = {tensor.dtype for tensor in onnx_file.tensors if len(tensor.dims) > 1}
+    wanted = {TYPES[entry.precision]} | ({"float32"} if ALL_LAYERS in entry.fp32_islands else set())
+    if not wanted & types:
+        known = [precision for precision, dtype in TYPES.items() if dtype in types]
+        why = f"it has no weights of {entry.precision}, as the manifest says, but of {listed(known) or 'none'}"
+        raise graph_error(entry.path, why)
 
 
 def check_grammar(onnx_file: OnnxFile, entry: GraphEntry) -> None:

@@ -36,13 +36,20 @@ class Recipe:
 
     def mark(self, stage: str) -> str:
         """Names everything in the recipe that decides a stage's weights."""
-        before = [self.mark(need) for need in self.needs.get(stage, ())]
+        return self._mark(stage, {})
+
+    def _mark(self, stage: str, known: dict[str, str]) -> str:
+        """Each stage once: all need all before them, so without `known` every stage would double the work."""
+        if stage in known:
+            return known[stage]
+        before = [self._mark(need, known) for need in self.needs.get(stage, ())]
         spec = self.whole if stage in ONE_PART else self.spec
         said = [asdict(spec), asdict(self.plan(stage)), self.seed, before]
         if stage == "stage2":
             said.append(self.language)
         text = json.dumps(said, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        known[stage] = hashlib.sha256(text.encode()).hexdigest()
+        return known[stage]
 
 
 PLANS = (

@@ -14,7 +14,7 @@ from edge_runtime.backends.ort_library import imported_onnxruntime
 from edge_runtime.bundle import COPY_AGAIN, Bundle
 from edge_runtime.choice import Wish, check_folder, chosen, told
 from edge_runtime.errors import CheckFailed, EdgeVLError, MachineFault, listed
-from edge_runtime.lint import check_caches, check_grammar
+from edge_runtime.lint import check_caches, check_grammar, check_precision
 from edge_runtime.manifest import MANIFEST_NAME
 from edge_runtime.prompt import PromptFormat
 from edge_runtime.tokenizer import Tokenizer
@@ -64,7 +64,9 @@ def sound_bundle(arguments: Namespace, terminal: Terminal) -> Bundle:
     try:
         bundle = Bundle.open(arguments.bundle, arguments.trust_bundle, terminal.progress)
         for entry in bundle.manifest.graphs:
-            check_grammar(bundle.onnx_file(entry), entry)
+            onnx_file = bundle.onnx_file(entry)
+            check_grammar(onnx_file, entry)
+            check_precision(onnx_file, entry)
             if entry.role == "decoder":
                 check_caches(entry, bundle.spec.decoder)
         PromptFormat(Tokenizer.open(bundle.tokenizer_path), bundle.spec.prompt, bundle.spec.image_tokens)

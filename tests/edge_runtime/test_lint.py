@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.dialects import Dialect
+from edge_runtime.dialects import Dialect, Precision
 from edge_runtime.errors import EdgeVLError
-from edge_runtime.lint import check_caches, check_grammar
+from edge_runtime.lint import check_caches, check_grammar, check_precision
 from edge_runtime.manifest import PAST, PRESENT, GraphEntry, Port
 from edge_runtime.onnxfile import Node, OnnxFile, Tensor
 from edge_runtime.onnxreader import onnx_file_from_bytes
@@ -198,6 +198,36 @@ def decoder_entry(change: Callable[[list[Port]], object] = lambda _: None) -> Gr
     outputs = [PORT, *(Port(PRESENT + name, "float16", shape) for name in names)]
     change(inputs)
     return GraphEntry("decoder", "ort", "fp16", "graphs/d.onnx", 20, tuple(inputs), tuple(outputs))
+
+
+def weights(dtype: str) -> Tensor:
+    return Tensor("w", dtype, (8, 8), None)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("fp32", "float32"), ("fp16", "float16"), ("int8", "int8"), ("int4", "int4")],
+)
+def test_a_graph_has_weights_of_its_precision(precision: Precision, dtype: str) -> None:
+    said = replace(entry("ort", 20), precision=precision)
+    check_precision(file_of(tensors=(weights(dtype), weights("float32"))), said)
+    with pytest.raises(EdgeVLError) as caught:
+        check_precision(file_of(tensors=(weights("bfloat16"), tensor("scale", dtype))), said)
+    assert f"no weights of {precision}, as the manifest says, but of none" in caught.value.why
+
+
+def test_what_its_weights_are_instead_is_named() -> None:
+    said = replace(entry("ort", 20), precision="int4")
+    with pytest.raises(EdgeVLError) as caught:
+        check_precision(file_of(tensors=(weights("int8"), weights("float32"))), said)
+    assert caught.value.why.endswith("but of fp32, int8")
+
+
+def test_a_graph_that_is_one_island_has_weights_of_fp32() -> None:
+    said = entry("ort", 20)
+    check_precision(file_of(tensors=(weights("float32"),)), replace(said, fp32_islands=("*",)))
+    with pytest.raises(EdgeVLError):
+        check_precision(file_of(tensors=(weights("float32"),)), replace(said, fp32_islands=("norm",)))
 
 
 def test_a_decoder_has_the_caches_that_its_layers_need() -> None:

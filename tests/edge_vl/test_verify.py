@@ -91,6 +91,16 @@ def test_without_a_checkpoint_integrity_and_structure_are_checked(bundle: Path) 
     assert "not hashed" in ran("verify", bundle, "--trust-bundle").out
 
 
+def test_a_precision_that_no_weight_has_is_told(own_bundle: Path) -> None:
+    manifest = Bundle.open(own_bundle).manifest
+    graphs = tuple(replace(graph, precision="int4") for graph in manifest.graphs)
+    (own_bundle / MANIFEST_NAME).unlink()
+    write_manifest(own_bundle, replace(manifest, graphs=graphs))
+    result = ran("verify", own_bundle)
+    assert result.status == 1
+    assert "it has no weights of int4, as the manifest says, but of fp" in result.err
+
+
 def test_engines_that_are_not_there_are_told_before_anything_is_compared(
     bundle: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
