@@ -45,7 +45,9 @@ def check_precision(onnx_file: OnnxFile, entry: GraphEntry) -> None:
     wanted = {TYPES[entry.precision]} | ({"float32"} if ALL_LAYERS in entry.fp32_islands else set())
     if not wanted & types:
         known = [precision for precision, dtype in TYPES.items() if dtype in types]
-        why = f"it has no weights of {entry.precision}, as the manifest says, but of {listed(known) or 'none'}"
+        why = (
+            f"it has no weights of {entry.precision}, as the manifest says, but of {listed(known) or 'none'}"
+        )
         raise graph_error(entry.path, why)
 
 
