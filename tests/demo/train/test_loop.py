@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from demo.train.loop import rate_at
-from demo.train.recipe import LOW, shortened
+from demo.train.recipe import HYBRID, LOW, shortened
 from demo.train.state import State, locked
 from demo.train.training import TOKENIZER, Trainer
 from edge_runtime.errors import EdgeVLError
@@ -247,3 +247,11 @@ def test_the_rate_rises_and_then_falls() -> None:
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert rates[0] > 0
     assert rates[-1] < 0.1
+
+
+def test_a_long_recipe_is_named_at_once() -> None:
+    """Each stage needs all before it: were they named anew for each, forty would never end."""
+    plans = tuple(replace(HYBRID.plans[-1], name=f"stage{number}") for number in range(40))
+    names = [plan.name for plan in plans]
+    recipe = replace(HYBRID, plans=plans, needs={name: tuple(names[:at]) for at, name in enumerate(names)})
+    assert len({recipe.mark(name) for name in names}) == len(names)
