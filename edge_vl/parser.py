@@ -29,6 +29,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("bench", "how fast a bundle answers here, and what it costs in memory", add_bench),
     ("demo", "the whole way on a small checkpoint: export, calibrate, verify, ask", add_demo),
 )
+LACKS_BUNDLE = "required: BUNDLE"  # in argparse's words
 LONGEST_VERB = max(len(name) for name, _, _ in VERBS)
 
 
@@ -36,9 +37,10 @@ class Parser(argparse.ArgumentParser):
     """Mistakes are ours to word: one line each of what, why and what to do."""
 
     def error(self, message: str) -> NoReturn:
-        raise EdgeVLError(
-            "EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`"
-        )
+        fix = f"see `{self.prog} --help`"
+        if message.endswith(LACKS_BUNDLE) and "--image" in self._option_string_actions:
+            fix = f"begin with it, `{self.prog} BUNDLE`: --image takes all names that follow; {fix}"
+        raise EdgeVLError("EVL-USAGE", "the command line is not understood", message, fix)
 
 
 class VerbsHelp(argparse.HelpFormatter):

@@ -37,6 +37,8 @@ HELP_LIMIT_S = 0.150
         ),  # no abbreviations: they break when flags are added
         (["run", "B", "C", "--prompt", "hi"], "see `edge-vl run --help`"),
         (["run", "B"], "see `edge-vl run --help`"),
+        (["run", "--prompt", "hi", "--image", "A", "B"], "begin with it, `edge-vl run BUNDLE`"),
+        (["verify"], "do:   see `edge-vl verify --help`"),
         (["run", "B", "--prompt"], "see `edge-vl run --help`"),
         (["run", "B", "--prompt", "hi", "--max-tokens", "many"], "see `edge-vl run --help`"),
         (["run", "B", "--prompt", "hi", "--max-tokens", "1" * 5000], "see `edge-vl run --help`"),
