@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, permutations, product
+from itertools import permutations, product
 
 import numpy as np
 
 from demo.data import shape
 from demo.data.canvas import PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb
 from demo.data.scene import CANVAS, Box, Mark, Question, Scene, Task
+from demo.data.shape import may_meet_in_training, split_of_pair
 from demo.data.split import Split, drawn, split_of
 
 NAMES = ("red", "green", "blue", "yellow", "orange", "purple", "black")
@@ -90,17 +91,6 @@ def colour_pairs(
         return anywhere if anywhere != "train" else split_of(f"colours/{role}", " ".join(pair))
 
     return tuple(pair for pair in product(firsts, seconds) if split_of_parts(pair) == split)
-
-
-@lru_cache(maxsize=128)
-def split_of_pair(one: str, other: str) -> Split:
-    """Where two colours of one picture belong, in either order."""
-    return split_of("colours", shape.colours_key(one, other))
-
-
-def may_meet_in_training(colours: tuple[str, ...]) -> bool:
-    """Whether every two different ones of the colours are a training pair."""
-    return all(split_of_pair(*pair) == "train" for pair in combinations(sorted(set(colours)), 2))
 
 
 def drawn_looks(

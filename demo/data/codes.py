@@ -11,7 +11,7 @@ from PIL import Image
 
 from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
 from demo.data.scene import CANVAS, Box, Question, Scene
-from demo.data.shape import colours_key
+from demo.data.shape import colours_key, may_meet
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_code, drawn_length, words_of
 
@@ -100,7 +100,8 @@ def codes_scene(rng: np.random.Generator, split: Split, is_drill: bool = False) 
     canvas = Canvas(rng, PAPERS[int(rng.integers(len(PAPERS)))])
     ink = INKS[int(rng.integers(len(INKS)))]
     smudge(canvas, ink)
-    signs = _drawn_signs(canvas, plan, split, DRILL_COLOURED if is_drill else COLOURED)
+    coloured_share = DRILL_COLOURED if is_drill else COLOURED
+    signs = _drawn_signs(canvas, plan, split, coloured_share, INK_NAMES[ink])
     lines: list[tuple[str, str]] = []
     for key, length, place in zip(plan.line_keys, plan.line_lengths, plan.line_places, strict=True):
         value = drawn_code(rng, split, length)
@@ -126,11 +127,16 @@ def smudge(canvas: Canvas, ink: Rgb) -> None:
     canvas.image.paste(ink, (0, 0), mask.crop((left, top, left + CANVAS, top + CANVAS)))
 
 
-def drawn_colours(rng: np.random.Generator, split: Split, count: int) -> list[str]:
-    """Different colours of panels; two or more begin with a pair of this set."""
+def drawn_colours(rng: np.random.Generator, split: Split, count: int, beside: str = "") -> list[str]:
+    """Different colours of panels; two or more begin with a pair of this set. In training they may all stand together,
+    and `beside` another colour, too."""
 
     def draw() -> list[str]:
-        return [tuple(PANELS)[index] for index in rng.choice(len(PANELS), count, replace=False).tolist()]
+        while True:
+            chosen = rng.choice(len(PANELS), count, replace=False).tolist()
+            colours = [tuple(PANELS)[index] for index in chosen]
+            if not beside or may_meet(split, beside, *colours):
+                return colours
 
     if count < 2:
         return draw()
@@ -226,17 +232,26 @@ def _order(rng: np.random.Generator, panel_count: int, line_count: int) -> list[
     return [next(panels) if place in places else next(lines) for place in range(panel_count + line_count)]
 
 
-def _drawn_signs(canvas: Canvas, plan: Plan, split: Split, coloured_share: float) -> list[Sign]:
+def _drawn_signs(
+    canvas: Canvas, plan: Plan, split: Split, coloured_share: float, small_print: str
+) -> list[Sign]:
+    """`small_print` is the name of its ink."""
     rng = canvas.rng
     coloured = [bool(rng.random() < coloured_share) for _ in plan.panels]
-    colours = drawn_colours(rng, split, sum(coloured))
-    inks = [ink for ink in INKS if INK_NAMES[ink] not in colours]  # "the blue sign" is the blue panel
+    colours = drawn_colours(rng, split, sum(coloured), small_print)
+    shown = {small_print, *colours}
     signs: list[Sign] = []
     waiting = iter(colours)
     for panel, place, is_coloured in zip(plan.panels, plan.panel_places, coloured, strict=True):
         text = panel.word or drawn_code(rng, split, panel.length)
         colour = next(waiting) if is_coloured else ""
+        # "the blue sign" is the blue panel, so no other sign is written in blue
+        inks = [
+            ink for ink in INKS if INK_NAMES[ink] not in colours and may_meet(split, INK_NAMES[ink], *shown)
+        ]
         ink = inks[int(rng.integers(len(inks)))]
+        if not colour:
+            shown.add(INK_NAMES[ink])
         if colour:
             fill, ink = PANELS[colour]
             box = panel.box(*place)

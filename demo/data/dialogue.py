@@ -10,9 +10,10 @@ import numpy as np
 from demo.data.scene import Question, Scene
 from demo.data.shape import COLOURS
 from demo.data.shape import KINDS as SHAPES
-from demo.data.split import Split, drawn
+from demo.data.split import Split, drawn, split_of
 from demo.data.strings import (
     ALPHABET,
+    NUMBER,
     drawn_code,
     drawn_goods,
     drawn_length,
@@ -24,6 +25,7 @@ from demo.data.strings import (
 Option = TypeVar("Option")
 Maker = Callable[[np.random.Generator, Split], tuple[str, str]]
 
+LEAST_NUMBER = 10  # smaller ones are no numbers that a table has
 FIELDS = "LOT REF ID TAG BOX BAY PART UNIT TANK PUMP LINE RACK SLOT PORT ZONE DOOR".split()
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 OPPOSITES = (
@@ -131,14 +133,26 @@ def code(rng: np.random.Generator, split: Split) -> str:
     return drawn_code(rng, split, drawn_length(rng))
 
 
-def unequal(rng: np.random.Generator, split: Split) -> tuple[int, int]:
+def unequal(rng: np.random.Generator, split: Split) -> tuple[int, ...]:
     limit = one_of(rng, (100, 1000))
 
     def draw() -> tuple[int, int]:
         first, step = int(rng.integers(limit)), int(rng.integers(1, limit))
         return first, (first + step) % limit
 
-    return drawn(split, "dialogue/unequal", draw, key_of_pair)
+    return known(split, lambda: drawn(split, "dialogue/unequal", draw, key_of_pair))
+
+
+def known(split: Split, draw: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    """Draws again for training while one of the numbers is one that pictures of another set are asked about."""
+    while True:
+        numbers = draw()
+        if split != "train" or all(is_of_training(number) for number in numbers):
+            return numbers
+
+
+def is_of_training(number: int) -> bool:
+    return number < LEAST_NUMBER or split_of(NUMBER, str(number)) == "train"
 
 
 def key_of_pair(pair: tuple[int, int]) -> str:
@@ -183,10 +197,15 @@ def is_larger(rng: np.random.Generator, split: Split) -> tuple[str, str]:
 
 
 def total(rng: np.random.Generator, split: Split) -> tuple[str, str]:
-    first, second = drawn(
-        split, "dialogue/sum", lambda: (int(rng.integers(20)), int(rng.integers(20))), key_of_pair
-    )
-    return one_of(rng, (f"what is {first} + {second}?", f"{first} + {second}")), str(first + second)
+    def draw() -> tuple[int, int]:
+        return int(rng.integers(20)), int(rng.integers(20))
+
+    def summed() -> tuple[int, int, int]:
+        first, second = drawn(split, "dialogue/sum", draw, key_of_pair)
+        return first, second, first + second
+
+    first, second, whole = known(split, summed)
+    return one_of(rng, (f"what is {first} + {second}?", f"{first} + {second}")), str(whole)
 
 
 def opposite(rng: np.random.Generator, _split: Split) -> tuple[str, str]:
@@ -202,7 +221,7 @@ def common_colour(rng: np.random.Generator, _split: Split) -> tuple[str, str]:
 
 
 def chinese_number(rng: np.random.Generator, split: Split) -> tuple[str, str]:
-    number = drawn(split, "dialogue/chinese", lambda: int(rng.integers(100)))
+    (number,) = known(split, lambda: (drawn(split, "dialogue/chinese", lambda: int(rng.integers(100))),))
     written = chinese_from_number(number)
     if rng.integers(2):
         return one_of(rng, (f"{number} in chinese?", f"what is {number} in chinese?")), written

@@ -2,7 +2,7 @@
 
 A scene holds some forty symbols, a page several hundred: where every symbol teaches, pages teach faster.
 Rows are random symbols in runs too short for a code or a word, so there is nothing in them to remember and
-no code or word of another set is ever seen here.
+no code, word or number of another set is ever seen here; nor are two colours together that another set asks about.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 from PIL import Image
 
 from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canvas, Rgb, on_raster
-from demo.data.codes import smudge
+from demo.data.codes import INK_NAMES, smudge
 from demo.data.scene import CANVAS, Mark
-from demo.data.shape import COLOURS, DARKS, GREYS
+from demo.data.shape import COLOURS, DARKS, GREYS, may_meet
+from demo.data.split import split_of
+from demo.data.strings import NUMBER, number_key
 
 SYMBOLS = "0123456789" * 2 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 2 + "..-"
 SMALL, MEDIUM = 0.62, 0.9  # share of rows in the smallest print; of rows in that or the middle sizes
@@ -36,6 +38,7 @@ def practice_page(rng: np.random.Generator) -> tuple[Image.Image, tuple[Mark, ..
     ink = WHITE if is_dark else INKS[int(rng.integers(len(INKS)))]
     if rng.random() < 0.5:
         smudge(canvas, ink)
+    shown = set() if is_dark else {INK_NAMES[ink]}
     top = 0.0
     while True:
         size, pitch = drawn_print(rng)
@@ -43,7 +46,7 @@ def practice_page(rng: np.random.Generator) -> tuple[Image.Image, tuple[Mark, ..
         middle = below(top + half)
         if middle + half > CANVAS:
             return canvas.finished(), tuple(canvas.marks)
-        row(canvas, middle, half + min(air, AIR[0]), size, pitch, ink)
+        row(canvas, middle, half + min(air, AIR[0]), size, pitch, ink, shown)
         top = middle + half + 2 * air
 
 
@@ -63,13 +66,16 @@ def below(middle: float) -> float:
     return math.ceil(middle / RASTER - 0.5) * RASTER + RASTER / 2
 
 
-def row(canvas: Canvas, middle: float, half: float, size: int, pitch: int, ink: Rgb) -> None:
+def row(canvas: Canvas, middle: float, half: float, size: int, pitch: int, ink: Rgb, shown: set[str]) -> None:
+    """`shown` are the colours on the page; the row's panel is one of them afterwards."""
     rng = canvas.rng
     left, _ = on_raster(float(rng.uniform(0, pitch)), middle, CANVAS // pitch - 1, pitch)
     count = int((CANVAS - left) / pitch)
     text = broken(rng, rng.choice(list(SYMBOLS), count).tolist())
     if rng.random() < 0.3:
-        name = tuple(COLOURS)[int(rng.integers(len(COLOURS)))]
+        names = [name for name in COLOURS if may_meet("train", name, *shown)]
+        name = names[int(rng.integers(len(names)))]
+        shown.add(name)
         panel = COLOURS[name][0]
         canvas.draw.rectangle((left - 1, middle - half, left + count * pitch, middle + half), fill=panel)
         ink = WHITE if sum(panel) < 450 else INKS[0]
@@ -82,4 +88,10 @@ def broken(rng: np.random.Generator, symbols: Sequence[str]) -> str:
     for symbol, share in zip(symbols, rng.random(len(symbols)).tolist(), strict=True):
         is_blank = run == RUN or share < BLANK
         text, run = text + (" " if is_blank else symbol), 0 if is_blank else run + 1
-    return text
+    return " ".join(map(unread, text.split(" ")))
+
+
+def unread(run: str) -> str:
+    """The run; where it is a number that another set asks about, with something else than its last digit."""
+    is_number = len(run) > 1 and run[-1].isdigit() and set(run) <= set("-.0123456789")
+    return run[:-1] + "-" if is_number and split_of(NUMBER, number_key(run)) != "train" else run

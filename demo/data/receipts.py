@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.data.canvas import INKS, RASTER, SMALL_PITCH, Canvas, Rgb
-from demo.data.codes import PANELS, phrased, with_article
+from demo.data.codes import INK_NAMES, PANELS, phrased, with_article
 from demo.data.scene import CANVAS, Box, Question, Scene
+from demo.data.shape import may_meet
 from demo.data.split import Split, drawn
 from demo.data.strings import drawn_goods, drawn_prices, has_price, price_text
 
@@ -71,7 +72,7 @@ def receipts_scene(rng: np.random.Generator, split: Split) -> Scene:
     bought = list(zip(drawn_goods(rng, plan.goods), prices, strict=True))
     table = tuple(PANELS)[int(rng.integers(len(PANELS)))]
     canvas = Canvas(rng, PANELS[table][0])
-    _draw(canvas, plan, bought)
+    _draw(canvas, plan, bought, [ink for ink in INKS if may_meet(split, INK_NAMES[ink], table)])
     return Scene(
         picture=canvas.finished(),
         caption=f"a receipt with {plan.goods} items at the {plan.corner} of {with_article(table)} table",
@@ -104,8 +105,8 @@ def _prices(rng: np.random.Generator, split: Split, count: int) -> list[int]:
     raise AssertionError(f"no {count} prices of the {split} set add up to one of it")
 
 
-def _draw(canvas: Canvas, plan: Plan, bought: Bought) -> None:
-    rng, ink = canvas.rng, INKS[int(canvas.rng.integers(len(INKS)))]
+def _draw(canvas: Canvas, plan: Plan, bought: Bought, inks: Sequence[Rgb]) -> None:
+    rng, ink = canvas.rng, inks[int(canvas.rng.integers(len(inks)))]
     canvas.draw.rectangle(plan.box, fill=STRIPS[int(rng.integers(len(STRIPS)))])
     canvas.mark("receipt", plan.box)
     lines = [*bought, ("TOTAL", sum(cents for _, cents in bought))]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 from demo.data.canvas import Rgb
 from demo.data.scene import Box
+from demo.data.split import Split, split_of
 
 
 class Word(NamedTuple):
@@ -82,3 +86,19 @@ class Shape:
 def colours_key(one: str, other: str) -> str:
     """The pair's name for `split_of("colours", ...)`."""
     return "&".join(sorted((one, other)))  # spelt so that the pairs held out have many colours
+
+
+@lru_cache(maxsize=128)
+def split_of_pair(one: str, other: str) -> Split:
+    """Where two colours of one picture belong, in either order."""
+    return split_of("colours", colours_key(one, other))
+
+
+def may_meet_in_training(colours: Iterable[str]) -> bool:
+    """Whether every two different ones of the colours are a training pair."""
+    return all(split_of_pair(*pair) == "train" for pair in combinations(sorted(set(colours)), 2))
+
+
+def may_meet(split: Split, *colours: str) -> bool:
+    """Training shows no pair that another set asks about; the others may show any beside their own."""
+    return split != "train" or may_meet_in_training(colours)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ from demo.train.start import Start
 from demo.train.training import Trainer
 from edge_runtime.errors import EdgeVLError
 from edge_runtime.progress_line import ProgressLine
+
+SHORT_BATCH = 4
 
 
 def parser_of_command() -> Parser:
@@ -40,7 +44,9 @@ def parser_of_command() -> Parser:
         "--save-seconds", type=float, default=SAVE_SECONDS, help="at least, between saved states"
     )
     parser.add_argument("--steps", type=int, help="a short run: so many steps of every stage")
-    parser.add_argument("--batch", type=int, default=4, help="with --steps")
+    parser.add_argument(
+        "--batch", type=int, help=f"with --steps: questions a step; {SHORT_BATCH} unless told"
+    )
     return parser
 
 
@@ -49,9 +55,17 @@ def recipe_from_arguments(arguments: argparse.Namespace) -> Recipe:
     if not 0 <= arguments.language <= 1:
         why = f"got {arguments.language}, wanted 0 to 1"
         raise EdgeVLError("EVL-USAGE", "--language is no share", why, "give a share such as 0.7")
-    if arguments.threads < 1 or arguments.batch < 1 or (arguments.steps is not None and arguments.steps < 1):
+    if any(
+        number is not None and number < 1 for number in (arguments.threads, arguments.batch, arguments.steps)
+    ):
         why = "--threads, --batch and --steps start at 1"
         raise EdgeVLError("EVL-USAGE", "a number is out of range", why, "give larger ones")
+    if not 0 <= arguments.save_seconds < math.inf:
+        why = f"got {arguments.save_seconds}, wanted 0 or more"
+        raise EdgeVLError("EVL-USAGE", "--save-seconds is no time", why, "give a number of seconds")
+    if arguments.batch is not None and arguments.steps is None:
+        why = "the stages of a whole training have batches of their own"
+        raise EdgeVLError("EVL-USAGE", "--batch needs --steps", why, "leave --batch out, or add --steps")
     for stage in arguments.stage or ():
         if stage not in recipe.stages:
             why = f"{recipe.name} has {', '.join(recipe.stages)}"
@@ -62,7 +76,22 @@ def recipe_from_arguments(arguments: argparse.Namespace) -> Recipe:
             "EVL-USAGE", "--from needs one --stage", why, "name the stage, --stage places for example"
         )
     recipe = replace(recipe, language=arguments.language)
-    return shortened(recipe, arguments.steps, arguments.batch) if arguments.steps else recipe
+    return shortened(recipe, arguments.steps, arguments.batch or SHORT_BATCH) if arguments.steps else recipe
+
+
+def check_libraries() -> None:
+    """Before anything is trained, not at the end of the first stage."""
+    if find_spec("matplotlib") is None:
+        why = "every stage ends with a picture of its losses"
+        raise EdgeVLError("EVL-USAGE", "matplotlib is not installed here", why, "pip install matplotlib")
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        what, why = f"{folder} cannot be the folder of a training", f"{fault.strerror}"
+        raise EdgeVLError("EVL-USAGE", what, why, "name a folder, or one that can be made") from fault
 
 
 def train(arguments: argparse.Namespace, trainer: Trainer) -> None:
@@ -87,7 +116,8 @@ def exit_status(words: Sequence[str], progress: ProgressLine, stop: Stop) -> int
         arguments = parser_of_command().parse_args(words)
         recipe = recipe_from_arguments(arguments)
         torch.set_num_threads(arguments.threads)
-        arguments.folder.mkdir(parents=True, exist_ok=True)
+        check_libraries()
+        make_folder(arguments.folder)
         start = None if arguments.start is None else Start(arguments.start)
         train(arguments, Trainer(recipe, arguments.folder, watched, tell, arguments.save_seconds, start))
     except EdgeVLError as error:

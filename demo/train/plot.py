@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 from demo.train.loop import Figures
 
 Log = Sequence[tuple[int, Figures]]
 SMOOTHED = 0.02  # of the steps, over which the loss is averaged
+STROKES = ("-", "--", ":")  # so that more than ten lines can be told apart
 NOT_SHARES = {"loss", "map", "tokens", "language"}
 
 
 def plot_log(stage: str, log: Log, out: Path) -> None:
     """Replaces `out`."""
+    import matplotlib  # here, because a machine without it may still ask how to train
+
+    matplotlib.use("Agg")
+    from cycler import cycler
+    from matplotlib import pyplot
+
     figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
     steps = np.array([step for step, _ in log])
     losses = np.array([figures["loss"] for _, figures in log])
@@ -28,6 +31,7 @@ def plot_log(stage: str, log: Log, out: Path) -> None:
     above.set_yscale("log")
     above.set_ylabel("loss")
     above.set_title(stage)
+    below.set_prop_cycle(cycler(linestyle=STROKES) * pyplot.rcParams["axes.prop_cycle"])
     for name in shares_in(log):
         found = [(step, figures[name]) for step, figures in log if name in figures]
         is_main = name in ("right", "answers")

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from demo.card import BARS, MORE, card_from_reports, missed, parameters_in, reports_in
+from demo.card import (
+    BARS,
+    MORE,
+    card_from_reports,
+    dates_of,
+    guesses_in,
+    missed,
+    parameters_in,
+    reports_in,
+)
 from demo.walkthrough import CHECKPOINT
 from edge_runtime.errors import EdgeVLError
 
@@ -15,7 +24,7 @@ REPORTS = Path(__file__).parents[2] / "docs" / "demo"
 
 
 def test_the_shipped_card_is_made_of_the_committed_evaluations() -> None:
-    text = card_from_reports(reports_in(REPORTS), parameters_in(CHECKPOINT))
+    text = card_from_reports(reports_in(REPORTS), guesses_in(REPORTS), parameters_in(CHECKPOINT))
     assert (CHECKPOINT / "MODEL_CARD.md").read_text(encoding="utf-8") == text
 
 
@@ -28,9 +37,11 @@ def test_the_evaluations_are_of_the_same_thousand_held_out_questions() -> None:
     assert all(set(BARS) <= set(each.score.tasks) for each in reports.values())
 
 
-@pytest.mark.parametrize("what", ["other counts", "no boxes", "not blanked", "no more", "another seed"])
+@pytest.mark.parametrize(
+    "what", ["other counts", "no boxes", "not blanked", "no more", "another seed", "guesses"]
+)
 def test_what_cannot_stand_in_one_table_is_refused(what: str) -> None:
-    reports = reports_in(REPORTS)
+    reports, guesses = reports_in(REPORTS), guesses_in(REPORTS)
     name = "hybrid-blank"
     if what == "other counts":
         score = reports[name].score
@@ -43,15 +54,24 @@ def test_what_cannot_stand_in_one_table_is_refused(what: str) -> None:
         reports[MORE] = reports["hybrid"]
     elif what == "another seed":
         reports[MORE] = replace(reports[MORE], seed=1)
+    elif what == "guesses":
+        guesses = replace(guesses, seed=1)
     else:
         reports[name] = reports["hybrid"]
     with pytest.raises(EdgeVLError, match="cannot stand in one table"):
-        card_from_reports(reports, 4_000_000)
+        card_from_reports(reports, guesses, 4_000_000)
 
 
 def test_an_evaluation_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(EdgeVLError, match=r"hybrid\.json cannot be read"):
         reports_in(tmp_path)
+    with pytest.raises(EdgeVLError, match=r"guess\.json cannot be read"):
+        guesses_in(tmp_path)
+
+
+def test_days_between_are_said() -> None:
+    assert dates_of(["2026-01-02", "2026-01-02"]) == "2026-01-02"
+    assert dates_of(["2026-01-03", "2026-01-02"]) == "2026-01-02 to 2026-01-03"
 
 
 def test_a_bar_that_is_missed_is_said_with_how_much() -> None:

@@ -15,11 +15,10 @@ from demo.data.charts import (
     NAMES,
     colour_pairs,
     drawn_looks,
-    may_meet_in_training,
     rows_of_colours,
 )
 from demo.data.scene import Scene
-from demo.data.shape import colours_key
+from demo.data.shape import colours_key, may_meet_in_training
 from demo.data.split import Split, split_of
 from tests.demo.kinds import SPLITS, Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster

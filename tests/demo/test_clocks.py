@@ -8,8 +8,8 @@ from math import atan2, degrees, hypot
 
 import pytest
 
-from demo.data.charts import may_meet_in_training
 from demo.data.scene import Scene
+from demo.data.shape import may_meet_in_training
 from demo.data.split import split_of
 from tests.demo.kinds import Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster

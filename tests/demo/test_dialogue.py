@@ -21,7 +21,8 @@ from demo.data.dialogue import (
     dialogue_scene,
 )
 from demo.data.scene import Question, Scene
-from demo.data.split import Split, rng_from_name
+from demo.data.split import Split, rng_from_name, split_of
+from demo.data.strings import NUMBER
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 SCENES = 400  # of each set
@@ -240,3 +241,21 @@ def test_every_kind_of_question_and_answer_is_short_and_stripped() -> None:
 def test_few_lowercase_words_are_used(questions: list[Question]) -> None:
     texts = [text for question in questions for text in (question.text, question.answer)]
     assert len({word for text in texts for word in re.findall(r"[a-z]+", text)}) < 150
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"which is \w+, (\d+) or (\d+)\?",
+        r"is (\d+) larger than (\d+)\?",
+        r".*?(\d+) \+ (\d+)\??",
+        r".*?(\d+) in chinese\?",
+    ],
+)
+def test_training_says_no_number_that_pictures_of_another_set_are_asked_about(
+    scenes: dict[Split, list[Scene]], pattern: str
+) -> None:
+    training = [question for scene in scenes["train"] for question in scene.questions]
+    said = [[*match.groups(), answer] for match, answer in asked(training, pattern)]
+    numbers = {text for texts in said for text in texts if text.isdecimal() and len(text) > 1}
+    assert numbers and {split_of(NUMBER, number) for number in numbers} == {"train"}

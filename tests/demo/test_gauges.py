@@ -9,9 +9,9 @@ from math import atan2, degrees, hypot, radians
 import numpy as np
 import pytest
 
-from demo.data.charts import may_meet_in_training
 from demo.data.gauges import START_DEGREES, SWEEP_DEGREES
 from demo.data.scene import Scene
+from demo.data.shape import may_meet_in_training
 from tests.demo.kinds import Scenes, answers, every, middle, scenes_of
 from tests.demo.printed_lines import is_on_raster
 

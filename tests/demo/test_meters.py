@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from demo.data.charts import may_meet_in_training
 from demo.data.meters import LIT, SEGMENTS
 from demo.data.scene import Box, Scene
+from demo.data.shape import may_meet_in_training
 from demo.data.split import split_of
 from demo.data.strings import NUMBER
 from tests.demo.kinds import Scenes, answers, every, scenes_of

@@ -8,9 +8,9 @@ import pytest
 
 from demo.data.lessons import Lessons, lesson_scene
 from demo.data.pages import READ
-from demo.data.placing import apart
+from demo.data.placing import apart, layout_key
 from demo.data.scene import CANVAS, Scene, box_text
-from demo.data.shape import COLOURS, KINDS, colours_key
+from demo.data.shape import COLOURS, KINDS, MOST, colours_key
 from demo.data.shape_pages import LOCATE, NAME, shape_page
 from demo.data.shape_questions import ASKED, kinds_of, things_of
 from demo.data.shapes import ABSENT, shapes_scene
@@ -134,3 +134,10 @@ def test_a_lesson_in_counting_counts_every_colour_and_every_kind_and_what_is_not
 def test_lessons_are_of_the_kinds_that_their_shares_say(lessons: Lessons, wanted: set[str]) -> None:
     scenes = [lesson_scene(rng_from_name(7, "kind", index), "train", lessons) for index in range(10)]
     assert {scene.questions[0].text for scene in scenes} == wanted
+
+
+def test_a_page_of_few_shapes_does_not_lie_as_a_scene_of_another_set() -> None:
+    pages = [shape_page(rng_from_name(9, index), "train", most_rows=3) for index in range(60)]
+    few = [[mark.box for mark in page.marks] for page in pages if len(page.marks) <= MOST]
+    assert len(few) > 20
+    assert {split_of("layout/shapes", layout_key(boxes)) for boxes in few} == {"train"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,43 @@ def test_the_command_wants_one_stage_to_begin(
     words = [str(tmp_path / "out"), "--from", str(tmp_path), *said]
     status = exit_status(words, ProgressLine(io.StringIO()), Stop())
     assert (status, "EVL-USAGE" in capsys.readouterr().err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--batch", "3"), "--batch needs --steps"),
+        (("--save-seconds", "nan"), "--save-seconds is no time"),
+        (("--save-seconds", "inf"), "--save-seconds is no time"),
+        (("--steps", "0"), "a number is out of range"),
+        (("--steps", "2", "--batch", "0"), "a number is out of range"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(
+    words: tuple[str, ...], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status([str(tmp_path / "out"), *words], ProgressLine(io.StringIO()), Stop()) == 2
+    assert capsys.readouterr().err.startswith(f"what: {what}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_what_can_be_no_folder_is_named(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert exit_status([str(tmp_path / name)], ProgressLine(io.StringIO()), Stop()) == 2
+    assert "cannot be the folder of a training [EVL-USAGE]" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_pictures_are_drawn_with_is_asked_for_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert exit_status([str(tmp_path / "out")], ProgressLine(io.StringIO()), Stop()) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "do:   pip install matplotlib"
     assert not (tmp_path / "out").exists()
 
 
