@@ -170,7 +170,9 @@ def parser_of_command() -> Parser:
     parser.add_argument("--split", choices=get_args(UnseenSplit), help="held-out unless told")
     parser.add_argument("--seed", metavar="S", type=int, help="0 unless told; another seed, other scenes")
     parser.add_argument(
-        "--scenes", metavar="NAME,...", help=f"of {', '.join(MAKERS)}; all pictures unless told"
+        "--scenes",
+        metavar="NAME,...",
+        help=f"of {', '.join(MAKERS)}; all pictures unless told. Of dialogue, greetings and words are alike in all sets",
     )
     parser.add_argument("--blank", action="store_true", help="show the mean colour in place of every picture")
     parser.add_argument("--precision", choices=get_args(FloatPrecision), help="of a checkpoint's export")
