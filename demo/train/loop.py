@@ -47,6 +47,7 @@ class Plan:
     batch: int
     rate: float
     check_every: int
+    checked: int = 60  # pictures of a check; what the towers and the language learn is always checked alike
     decay: float = 0.05
     share: float = 1.0  # of the way from its first weights to its last: what the next stage goes on from
     is_half: bool = True  # products in bf16; weights, sums and the optimiser stay fp32

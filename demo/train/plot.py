@@ -23,7 +23,8 @@ def plot_log(stage: str, log: Log, out: Path) -> None:
     from cycler import cycler
     from matplotlib import pyplot
 
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 8), sharex=True)
+    figure.subplots_adjust(left=0.11, right=0.98, bottom=0.07, top=0.95, hspace=0.08)
     steps = np.array([step for step, _ in log])
     losses = np.array([figures["loss"] for _, figures in log])
     above.plot(steps, losses, color="0.8", linewidth=0.5)

@@ -52,6 +52,7 @@ class Recipe:
         return known[stage]
 
 
+SHORT_CHECK = 6
 PLANS = (
     Plan("siglip", 400, 64, 1e-3, 100),
     Plan("sam", 3600, 8, 1.5e-3, 300),
@@ -93,5 +94,8 @@ RECIPES = {recipe.name: recipe for recipe in (HYBRID, LOW)}
 
 def shortened(recipe: Recipe, steps: int, batch: int) -> Recipe:
     """The same stages, each only `steps` long: for tests, and for a first look at a machine's speed."""
-    plans = tuple(replace(plan, steps=steps, batch=batch, check_every=steps) for plan in recipe.plans)
+    plans = tuple(
+        replace(plan, steps=steps, batch=batch, check_every=steps, checked=SHORT_CHECK)
+        for plan in recipe.plans
+    )
     return replace(recipe, name=f"{recipe.name}-short", plans=plans)

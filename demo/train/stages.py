@@ -24,7 +24,7 @@ from edge_runtime.preprocess import Pixels
 from edge_runtime.spec import Role
 
 MOST_QUESTIONS = 8
-CHECKED = 60  # pictures of a check
+MOST_CHECKED = 20  # pictures in a batch of a check
 
 
 class StageTask:
@@ -39,9 +39,11 @@ class StageTask:
         seed: int,
         batch: int,
         diet: Diet,
+        checked: int,
     ) -> None:
+        """`checked` pictures are asked about in a check, and as many pages as a batch of them are read."""
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
-        self.learns, self.diet = learns, diet
+        self.learns, self.diet, self.checked = learns, diet, checked
         self.learnt = learner.learn(learns)
         self.whereabouts: Whereabouts | None = None
         if diet.is_asked:
@@ -81,14 +83,16 @@ class StageTask:
     @torch.no_grad()
     def check(self) -> Figures:
         score = Score()
-        for step in range(CHECKED // 20):
-            batch = self.drawn("validation", step, 20, 0.0, 0.0, 0.0)
+        count = min(self.checked, MOST_CHECKED)
+        for step in range(self.checked // count):
+            batch = self.drawn("validation", step, count, 0.0, 0.0, 0.0)
             score.add(self.logits(batch, self.seen(batch)), batch)
         return score.figures() | {"print": self.read(Lessons(1.0)), "shapes": self.read(Lessons(0.0))}
 
     def read(self, lessons: Lessons) -> float:
         """The share of a page's words that are right."""
-        pages = self.drawn("validation", CHECKED, 20, 0.0, 1.0, 0.0, lessons)
+        count = min(self.checked, MOST_CHECKED)
+        pages = self.drawn("validation", self.checked, count, 0.0, 1.0, 0.0, lessons)
         return share_of_tokens_right(self.logits(pages, self.seen(pages)), pages)
 
     def seen(self, batch: Batch) -> Tensor | None:

@@ -152,7 +152,7 @@ class Trainer:
         if stage == "text":
             return TextTask(learner, self.writer, seed, batch)
         diet = diet_of(stage, plan.steps, self.recipe.language)
-        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diet)
+        return StageTask(learner, self.writer, stage, LEARNS[stage], seed, batch, diet, plan.checked)
 
 
 def sources_digest(tokenizer: bytes) -> str:
