@@ -18,12 +18,12 @@ from export.weights import plan_from_checkpoint
 
 
 class Start:
-    """`digest` names the weights."""
+    """`digest` names the weights; `tokenizer` is the text of the file beside them."""
 
     def __init__(self, path: Path) -> None:
         with Checkpoint.open(path) as checkpoint:
             self._spec = spec_from_checkpoint(checkpoint)
-            self._words = words_of(checkpoint.tokenizer_text())
+            self.tokenizer = checkpoint.tokenizer_text()
             plan = plan_from_checkpoint(checkpoint, self._spec)
             self._weights = {
                 role: {name: each.clone() for name, each in plan.state_dict(role, torch.float32).items()}
@@ -44,8 +44,8 @@ class Start:
 
     def check_words(self, tokenizer: str) -> None:
         """The same number must mean the same word."""
-        if words_of(tokenizer) != self._words:
-            raise unlike("its tokenizer has other words than the recipe's")
+        if words_of(tokenizer) != words_of(self.tokenizer):
+            raise unlike("its tokenizer has other words than the folder's")
 
 
 def words_of(tokenizer: str) -> object:

@@ -61,7 +61,7 @@ class Trainer:
     ) -> None:
         self.save_seconds, self.start = save_seconds, start
         self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
-        self.tokenizer = tokenizer_in(folder, recipe)
+        self.tokenizer = tokenizer_in(folder, recipe, start)
         self.made_of = sources_digest((folder / TOKENIZER).read_bytes())
         if start is not None:
             start.check_words((folder / TOKENIZER).read_text(encoding="utf-8"))
@@ -166,12 +166,16 @@ def sources_digest(tokenizer: bytes) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_in(folder: Path, recipe: Recipe) -> Tokenizer:
-    """The folder's tokenizer, made from the training texts where there is none yet."""
+def tokenizer_in(folder: Path, recipe: Recipe, start: Start | None) -> Tokenizer:
+    """The folder's tokenizer; where there is none yet, that of the weights to begin with, or one made from the training texts."""
     path = folder / TOKENIZER
     if not path.exists():
         partial = folder / (TOKENIZER + ".partial")
-        text = tokenizer_json_from_corpus(corpus(recipe.seed), recipe.spec.decoder.vocab)
+        text = (
+            tokenizer_json_from_corpus(corpus(recipe.seed), recipe.spec.decoder.vocab)
+            if start is None
+            else start.tokenizer
+        )
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     return Tokenizer.open(path)

@@ -15,6 +15,7 @@ from demo.command import Stop
 from demo.sizes import DEMO_HYBRID
 from demo.train.__main__ import exit_status
 from demo.train.model import Learner
+from demo.train.recipe import HYBRID
 from demo.train.start import Start
 from demo.train.training import TOKENIZER, Trainer
 from demo.trained_checkpoint import write_trained_checkpoint
@@ -56,6 +57,13 @@ def test_the_stage_begins_with_its_weights_and_needs_no_states(tmp_path: Path, w
         finished.state_of("vision_high")["position"], drawn.state_of("vision_high")["position"].half().float()
     )
     assert trainer.finish().name == "hybrid-short-checkpoint"
+
+
+def test_its_words_are_those_of_the_checkpoint(tmp_path: Path) -> None:
+    """Training texts may have changed since it was made."""
+    trainer = Trainer(HYBRID, tmp_path, lambda *_: None, lambda _: None, start=Start(CHECKPOINT))
+    assert (tmp_path / TOKENIZER).read_bytes() == (CHECKPOINT / "tokenizer.json").read_bytes()
+    assert trainer.learner_before("shades").state_of("decoder").keys()
 
 
 def test_states_of_another_beginning_are_refused(tmp_path: Path, words: str) -> None:
