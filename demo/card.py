@@ -44,7 +44,8 @@ a small DeepSeek-VL: no weight of it comes from a published model.
 Exact match on questions about held-out pictures. No training picture holds their codes, words, prices, meter readings, times or the numbers of
 their tables; none shows the pair of colours that sets their shapes, bars, signs or price tags apart (but see below). On gauges, meters, clocks and tables colours are
 set apart in their roles: a green needle in a red frame is new, green and red are not. Their layouts are other ones, on receipts and
-tables by no more than a margin or a size of print. A box counts as right at an IoU of one half.
+price tags and tables by no more than a margin or a size of print. A gauge's reading is new with its red zone only, which lies beside any colour; white is the
+paper, and print on many panels, in pictures of every set. A box counts as right at an IoU of one half.
 
 *Blanked* is the model asked about the mean colour of the picture. *Guessed* is the commonest answer of training pictures to the same question;
 somebody who knew the commonest answers of the held-out set, where few pairs of colours are left to ask about, would guess {known:.1%} in all,
@@ -65,12 +66,13 @@ From {sources} ({n:,} questions each), `docs/demo/{more}.json` and `docs/demo/{g
 ## How it was trained
 
 Stage by stage with `python -m demo.train`, while recipe and data still changed: the command gives a model of its kind today, not
-these bytes. {share}The number of steps and all weights were chosen on validation questions, but for one thing:
-that means with the weights before are taken at all was found when meters missed their bar on held-out questions.
+these bytes. {share}Since `counts` steps and weights were chosen on validation questions, but for one thing: that a mean with the weights before is
+taken at all was tried because meters missed their bar on held-out questions. Before that, five checkpoints of three sessions were asked
+held-out questions (`docs/decisions.md`).
 
 What was mended in the data since: it was trained when the ink of small print and of receipts could still make a held-out pair with a panel or a table
 (in 5 % of pictures with signs and an eighth of receipts), when pages of bare print, shown to the high tower alone, held such pairs (26 %), and when dialogue without pictures
-named numbers of held-out tables. None of that answers a held-out question; the next model will be trained without it.
+said numbers of held-out tables. None of that answers a held-out question; the next model will be trained without it.
 
 ## Licence
 
@@ -150,7 +152,7 @@ def check_comparable(reports: dict[str, Report], guesses: Guesses) -> None:
     is_one = len(ways) == len(counts) == len(seeds) == 1 and blanked == ["hybrid-blank"]
     if not (is_one and has_all and are_more and are_guessed):
         why = "they differ in their questions, seed, number or precision, or others than hybrid-blank are blanked"
-        fix = "evaluate all of them with the same flags, and hybrid-blank with --blank as well"
+        fix = f"make all of them with the same flags, hybrid-blank with --blank as well, {GUESSES} with {MORE}'s --limit"
         raise EdgeVLError("EVL-CARD-REPORTS", "the evaluations cannot stand in one table", why, fix)
 
 
@@ -177,20 +179,22 @@ def parameters_in(checkpoint: Path) -> int:
 
 
 def reports_in(folder: Path) -> dict[str, Report]:
-    return {name: record_in(folder, name, Report) for name in (*NAMES, MORE)}
+    return {
+        name: record_in(folder, name, Report, "python -m demo.evaluate CHECKPOINT") for name in (*NAMES, MORE)
+    }
 
 
 def guesses_in(folder: Path) -> Guesses:
-    return record_in(folder, GUESSES, Guesses)
+    return record_in(folder, GUESSES, Guesses, "python -m demo.guessing")
 
 
-def record_in(folder: Path, name: str, kind: type[Record]) -> Record:
+def record_in(folder: Path, name: str, kind: type[Record], maker: str) -> Record:
     path = folder / f"{name}.json"
     try:
         data = path.read_bytes()
     except OSError as fault:
         what, why = f"{path} cannot be read", f"{fault.strerror}"
-        raise EdgeVLError("EVL-CARD-REPORTS", what, why, f"evaluate it: --out {path.name}") from fault
+        raise EdgeVLError("EVL-CARD-REPORTS", what, why, f"make it: `{maker} --out {path.name}`") from fault
     return record_from_json(kind, json.loads(data), path.name, "EVL-EVAL-REPORT")
 
 

@@ -16,7 +16,7 @@ from demo.command import status_told
 from demo.data.generator import PICTURED, scene_of
 from demo.data.scene import Question
 from demo.data.split import Split
-from demo.questions import Selection, held_out_questions
+from demo.questions import Selection, held_out_questions, out_of_range
 from demo.score import Score, outcome_of, score_from_outcomes
 from edge_runtime.bench.machine import Machine, Versions
 from edge_runtime.errors import EdgeVLError
@@ -89,6 +89,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         selection = Selection(limit=arguments.limit)
+        if arguments.scenes < 1:
+            raise out_of_range("--scenes", arguments.scenes, 1)
         with staged_file(arguments.out) as out:
             questions = [
                 question

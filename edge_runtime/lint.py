@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from math import prod
 
 from edge_runtime.bundle import check_operators
 from edge_runtime.dialects import Grammar, Precision, grammar_named
@@ -18,7 +20,7 @@ SIGNED = ("int8", FOUR_BITS)
 KINDS, RANK = ("key", "value"), 4  # of a decoder's caches
 MASKED_ATTENTION = 4  # query, key, value, mask
 TYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": FOUR_BITS}
-ALL_LAYERS = "*"  # among the fp32 islands of a graph
+FLOATS = ("float32", "float16")
 REFUSED_ATTRIBUTES = {"Attention": ("softcap",), "Resize": ("antialias",)}
 
 
@@ -40,14 +42,22 @@ def check_caches(entry: GraphEntry, decoder: DecoderSpec) -> None:
 
 
 def check_precision(onnx_file: OnnxFile, entry: GraphEntry) -> None:
-    """A graph has weights of the precision that is said of it; others may be beside them."""
-    types = {tensor.dtype for tensor in onnx_file.tensors if len(tensor.dims) > 1}
-    wanted = {TYPES[entry.precision]} | ({"float32"} if ALL_LAYERS in entry.fp32_islands else set())
-    if not wanted & types:
-        known = [precision for precision, dtype in TYPES.items() if dtype in types]
-        why = (
-            f"it has no weights of {entry.precision}, as the manifest says, but of {listed(known) or 'none'}"
-        )
+    """What is said of a graph's weights is so of most of them: integers of that many bits, or floats. Tables of positions and
+    what cannot be quantised are floats in any graph; fp16 may all lie in fp32 islands."""
+    counts = Counter[str]()
+    for tensor in onnx_file.tensors:
+        if len(tensor.dims) > 1:
+            counts[tensor.dtype] += prod(tensor.dims)
+    most = max(counts[dtype] for dtype in SIGNED)
+    wanted = TYPES[entry.precision]
+    if wanted in SIGNED:
+        is_so = counts[wanted] >= most > 0
+    else:
+        is_there = counts[wanted] > 0 or (bool(entry.fp32_islands) and counts["float32"] > 0)
+        is_so = is_there and sum(counts[dtype] for dtype in FLOATS) >= most
+    if not is_so:
+        found = [f"{counts[dtype]} of {precision}" for precision, dtype in TYPES.items() if counts[dtype]]
+        why = f"its weights are not of {entry.precision}, as the manifest says: {listed(found) or 'there are none'}"
         raise graph_error(entry.path, why)
 
 

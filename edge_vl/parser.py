@@ -29,7 +29,7 @@ VERBS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = 
     ("bench", "how fast a bundle answers here, and what it costs in memory", add_bench),
     ("demo", "the whole way on a small checkpoint: export, calibrate, verify, ask", add_demo),
 )
-LACKS_BUNDLE = "required: BUNDLE"  # in argparse's words
+LACKS_BUNDLE = "are required: BUNDLE"  # in argparse's words
 LONGEST_VERB = max(len(name) for name, _, _ in VERBS)
 
 
@@ -37,10 +37,9 @@ class Parser(argparse.ArgumentParser):
     """Mistakes are ours to word: one line each of what, why and what to do."""
 
     def error(self, message: str) -> NoReturn:
-        fix = f"see `{self.prog} --help`"
-        if message.endswith(LACKS_BUNDLE) and "--image" in self._option_string_actions:
-            fix = f"begin with it, `{self.prog} BUNDLE`: --image takes all names that follow; {fix}"
-        raise EdgeVLError("EVL-USAGE", "the command line is not understood", message, fix)
+        raise EdgeVLError(
+            "EVL-USAGE", "the command line is not understood", message, f"see `{self.prog} --help`"
+        )
 
 
 class VerbsHelp(argparse.HelpFormatter):
@@ -66,7 +65,10 @@ def parsed_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         why = f"edge-vl has {', '.join(verbs.choices)}"
         fix = near_miss(arguments[0], verbs.choices, "edge-vl ") or "see `edge-vl --help`"
         raise EdgeVLError("EVL-USAGE", f"there is no verb {arguments[0]!r}", why, fix)
-    chosen, strangers = parser.parse_known_args(arguments)
+    try:
+        chosen, strangers = parser.parse_known_args(arguments)
+    except EdgeVLError as error:
+        raise told_where_it_went(error, arguments) from error
     verb = verbs.choices.get(arguments[0], parser) if arguments else parser
     if strangers:
         name = strangers[0].partition("=")[0]
@@ -76,6 +78,14 @@ def parsed_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     if "verb" not in chosen:
         parser.error("a verb is missing")
     return chosen
+
+
+def told_where_it_went(error: EdgeVLError, arguments: Sequence[str]) -> EdgeVLError:
+    """A bundle that is named behind pictures was taken for one of them."""
+    if LACKS_BUNDLE not in error.why or "--image" not in arguments:
+        return error
+    fix = f"begin with it, `edge-vl {arguments[0]} BUNDLE`: --image takes all names that follow"
+    return EdgeVLError(error.code, error.what, error.why, fix)
 
 
 def near_miss(word: str, known: Iterable[str], before: str = "") -> str:

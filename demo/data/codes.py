@@ -135,7 +135,7 @@ def drawn_colours(rng: np.random.Generator, split: Split, count: int, beside: st
         while True:
             chosen = rng.choice(len(PANELS), count, replace=False).tolist()
             colours = [tuple(PANELS)[index] for index in chosen]
-            if not beside or may_meet(split, beside, *colours):
+            if may_meet(split, *filter(None, (beside, *colours))):
                 return colours
 
     if count < 2:

@@ -10,14 +10,14 @@ import numpy as np
 from demo.data.scene import Question, Scene
 from demo.data.shape import COLOURS
 from demo.data.shape import KINDS as SHAPES
-from demo.data.split import Split, drawn, split_of
+from demo.data.split import Split, drawn
 from demo.data.strings import (
     ALPHABET,
-    NUMBER,
     drawn_code,
     drawn_goods,
     drawn_length,
     drawn_prices,
+    may_be_said,
     price_text,
     words_of,
 )
@@ -25,7 +25,6 @@ from demo.data.strings import (
 Option = TypeVar("Option")
 Maker = Callable[[np.random.Generator, Split], tuple[str, str]]
 
-LEAST_NUMBER = 10  # smaller ones are no numbers that a table has
 FIELDS = "LOT REF ID TAG BOX BAY PART UNIT TANK PUMP LINE RACK SLOT PORT ZONE DOOR".split()
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 OPPOSITES = (
@@ -147,12 +146,8 @@ def known(split: Split, draw: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
     """Draws again for training while one of the numbers is one that pictures of another set are asked about."""
     while True:
         numbers = draw()
-        if split != "train" or all(is_of_training(number) for number in numbers):
+        if all(may_be_said(split, str(number)) for number in numbers):
             return numbers
-
-
-def is_of_training(number: int) -> bool:
-    return number < LEAST_NUMBER or split_of(NUMBER, str(number)) == "train"
 
 
 def key_of_pair(pair: tuple[int, int]) -> str:
@@ -166,7 +161,13 @@ def copied(rng: np.random.Generator, split: Split) -> tuple[str, str]:
 
 
 def backwards(rng: np.random.Generator, split: Split) -> tuple[str, str]:
-    text = drawn(split, "dialogue/backwards", lambda: symbols(rng, 3))
+    def draw() -> str:
+        while True:
+            text = symbols(rng, 3)
+            if may_be_said(split, text) and may_be_said(split, text[::-1]):
+                return text
+
+    text = drawn(split, "dialogue/backwards", draw)
     return one_of(rng, (f"write {text} backwards", f"{text} backwards")), text[::-1]
 
 

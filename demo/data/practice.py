@@ -17,8 +17,7 @@ from demo.data.canvas import INKS, PAPERS, RASTER, SMALL_PITCH, SMALL_SIZE, Canv
 from demo.data.codes import INK_NAMES, smudge
 from demo.data.scene import CANVAS, Mark
 from demo.data.shape import COLOURS, DARKS, GREYS, may_meet
-from demo.data.split import split_of
-from demo.data.strings import NUMBER, number_key
+from demo.data.strings import may_be_said
 
 SYMBOLS = "0123456789" * 2 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 2 + "..-"
 SMALL, MEDIUM = 0.62, 0.9  # share of rows in the smallest print; of rows in that or the middle sizes
@@ -26,6 +25,7 @@ RUN = 3  # symbols in a row at most: the shortest codes and words have one more
 BLANK = 0.02  # of the places of a row where a blank needs not be
 AIR = (0.4, 1.6)  # pixels; half of what is free between rows
 CAPITAL = 0.72  # of the font's size
+BROKEN = "X"  # in the middle of what would be a number
 WHITE: Rgb = (250, 250, 250)
 
 
@@ -92,6 +92,5 @@ def broken(rng: np.random.Generator, symbols: Sequence[str]) -> str:
 
 
 def unread(run: str) -> str:
-    """The run; where it is a number that another set asks about, with something else than its last digit."""
-    is_number = len(run) > 1 and run[-1].isdigit() and set(run) <= set("-.0123456789")
-    return run[:-1] + "-" if is_number and split_of(NUMBER, number_key(run)) != "train" else run
+    """The run; where it is a number that another set asks about, broken behind its first symbol."""
+    return run if may_be_said("train", run) else run[0] + BROKEN + run[2:]

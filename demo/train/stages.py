@@ -41,7 +41,7 @@ class StageTask:
         diet: Diet,
         checked: int,
     ) -> None:
-        """`checked` pictures are asked about in a check, and as many pages as a batch of them are read."""
+        """In a check `checked` pictures are asked about, in whole batches, and as many pages as a batch of them are read."""
         self.learner, self.writer, self.name, self.seed, self.batch = learner, writer, name, seed, batch
         self.learns, self.diet, self.checked = learns, diet, checked
         self.learnt = learner.learn(learns)

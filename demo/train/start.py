@@ -45,7 +45,7 @@ class Start:
     def check_words(self, tokenizer: str) -> None:
         """The same number must mean the same word."""
         if words_of(tokenizer) != words_of(self.tokenizer):
-            raise unlike("its tokenizer has other words than the folder's")
+            raise unlike("its tokenizer has other words than the folder's", "train in another folder")
 
 
 def words_of(tokenizer: str) -> object:
@@ -61,6 +61,5 @@ def digest_of(weights: Mapping[Role, Mapping[str, Tensor]]) -> str:
     return digest.hexdigest()
 
 
-def unlike(why: str) -> EdgeVLError:
-    what, fix = "training cannot begin with this checkpoint", "give one that this recipe made"
-    return EdgeVLError("EVL-TRAIN-START", what, why, fix)
+def unlike(why: str, fix: str = "give one that this recipe made") -> EdgeVLError:
+    return EdgeVLError("EVL-TRAIN-START", "training cannot begin with this checkpoint", why, fix)

@@ -61,6 +61,8 @@ class Trainer:
     ) -> None:
         self.save_seconds, self.start = save_seconds, start
         self.recipe, self.folder, self.progress, self.tell = recipe, folder, progress, tell
+        if start is not None:
+            start.weights(recipe.spec)  # refused before anything of it is in the folder
         self.tokenizer = tokenizer_in(folder, recipe, start)
         self.made_of = sources_digest((folder / TOKENIZER).read_bytes())
         if start is not None:

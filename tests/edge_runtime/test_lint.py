@@ -200,8 +200,12 @@ def decoder_entry(change: Callable[[list[Port]], object] = lambda _: None) -> Gr
     return GraphEntry("decoder", "ort", "fp16", "graphs/d.onnx", 20, tuple(inputs), tuple(outputs))
 
 
-def weights(dtype: str) -> Tensor:
-    return Tensor("w", dtype, (8, 8), None)
+def weights(dtype: str, rows: int = 8) -> Tensor:
+    return Tensor(f"{rows} rows of {dtype}", dtype, (rows, 8), None)
+
+
+def said(precision: Precision, *islands: str) -> GraphEntry:
+    return replace(entry("ort", 20), precision=precision, fp32_islands=islands)
 
 
 @pytest.mark.parametrize(
@@ -209,25 +213,39 @@ def weights(dtype: str) -> Tensor:
     [("fp32", "float32"), ("fp16", "float16"), ("int8", "int8"), ("int4", "int4")],
 )
 def test_a_graph_has_weights_of_its_precision(precision: Precision, dtype: str) -> None:
-    said = replace(entry("ort", 20), precision=precision)
-    check_precision(file_of(tensors=(weights(dtype), weights("float32"))), said)
+    check_precision(file_of(tensors=(weights(dtype), weights("float32", 32))), said(precision))
     with pytest.raises(EdgeVLError) as caught:
-        check_precision(file_of(tensors=(weights("bfloat16"), tensor("scale", dtype))), said)
-    assert f"no weights of {precision}, as the manifest says, but of none" in caught.value.why
+        check_precision(file_of(tensors=(weights("bfloat16"), tensor("scale", dtype))), said(precision))
+    assert f"not of {precision}, as the manifest says: there are none" in caught.value.why
 
 
-def test_what_its_weights_are_instead_is_named() -> None:
-    said = replace(entry("ort", 20), precision="int4")
+@pytest.mark.parametrize(
+    ("precision", "dtypes"),
+    [
+        ("int4", ["int8", "float32"]),
+        ("int8", ["int8", "int4", "int4"]),
+        ("fp32", ["float32", "int4", "int4"]),
+        ("fp16", ["float16", "int8", "int8"]),
+        ("fp16", ["float32", "int8"]),
+        ("fp32", ["float16"]),
+    ],
+)
+def test_what_most_of_its_weights_are_decides(precision: Precision, dtypes: list[str]) -> None:
+    stored = tuple(weights(dtype, 8 + number) for number, dtype in enumerate(dtypes))
     with pytest.raises(EdgeVLError) as caught:
-        check_precision(file_of(tensors=(weights("int8"), weights("float32"))), said)
-    assert caught.value.why.endswith("but of fp32, int8")
+        check_precision(file_of(tensors=stored), said(precision))
+    assert f"not of {precision}" in caught.value.why
 
 
-def test_a_graph_that_is_one_island_has_weights_of_fp32() -> None:
-    said = entry("ort", 20)
-    check_precision(file_of(tensors=(weights("float32"),)), replace(said, fp32_islands=("*",)))
+def test_a_head_of_8_bits_leaves_a_decoder_of_4() -> None:
+    check_precision(file_of(tensors=(weights("int4", 64), weights("int8", 16))), said("int4"))
+
+
+@pytest.mark.parametrize("islands", [("*",), ("fc.0", "fc.1")])
+def test_all_matrices_of_fp16_may_be_islands(islands: tuple[str, ...]) -> None:
+    check_precision(file_of(tensors=(weights("float32"),)), said("fp16", *islands))
     with pytest.raises(EdgeVLError):
-        check_precision(file_of(tensors=(weights("float32"),)), replace(said, fp32_islands=("norm",)))
+        check_precision(file_of(tensors=(weights("float32"),)), said("fp16"))
 
 
 def test_a_decoder_has_the_caches_that_its_layers_need() -> None:

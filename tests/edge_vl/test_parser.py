@@ -38,6 +38,8 @@ HELP_LIMIT_S = 0.150
         (["run", "B", "C", "--prompt", "hi"], "see `edge-vl run --help`"),
         (["run", "B"], "see `edge-vl run --help`"),
         (["run", "--prompt", "hi", "--image", "A", "B"], "begin with it, `edge-vl run BUNDLE`"),
+        (["run", "--image", "A", "B"], "begin with it, `edge-vl run BUNDLE`"),
+        (["run", "--prompt", "hi"], "do:   see `edge-vl run --help`"),
         (["verify"], "do:   see `edge-vl verify --help`"),
         (["run", "B", "--prompt"], "see `edge-vl run --help`"),
         (["run", "B", "--prompt", "hi", "--max-tokens", "many"], "see `edge-vl run --help`"),

@@ -98,7 +98,7 @@ def test_a_precision_that_no_weight_has_is_told(own_bundle: Path) -> None:
     write_manifest(own_bundle, replace(manifest, graphs=graphs))
     result = ran("verify", own_bundle)
     assert result.status == 1
-    assert "it has no weights of int4, as the manifest says, but of fp" in result.err
+    assert "its weights are not of int4, as the manifest says: " in result.err
 
 
 def test_engines_that_are_not_there_are_told_before_anything_is_compared(
