@@ -43,7 +43,7 @@ a small DeepSeek-VL: no weight of it comes from a published model.
 
 Exact match on questions about held-out pictures. No training picture holds their codes, words, prices, meter readings, times or the numbers of
 their tables; none shows the pair of colours that sets their shapes, bars, signs or price tags apart (but see below). On gauges, meters, clocks and tables colours are
-set apart in their roles: a green needle in a red frame is new, green and red are not. Their layouts are other ones, on receipts and
+set apart in their roles: a green needle in a red frame is new, green and red are not. Their layouts are other ones, on receipts,
 price tags and tables by no more than a margin or a size of print. A gauge's reading is new with its red zone only, which lies beside any colour; white is the
 paper, and print on many panels, in pictures of every set. A box counts as right at an IoU of one half.
 
