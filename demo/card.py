@@ -17,7 +17,7 @@ from edge_runtime.errors import EdgeVLError
 from edge_runtime.record import record_from_json
 
 Record = TypeVar("Record")
-SHIPPED = HYBRID.plan("apart")  # the last stage of the shipped model
+SHIPPED = HYBRID.plans[-1]  # the last stage of the shipped model
 SHARED = "The weights are {share:.0%} of the way that the last stage, `{stage}`, went. "
 BARS = {"colour": 0.95, "shape": 0.95, "count": 0.95, "code": 0.95, "small_print": 0.85, "meter": 0.9}
 IOU_BAR = 0.7

@@ -68,7 +68,7 @@ PLANS = (
     Plan("counts", 9200, 6, 6e-4, 460),
     Plan("apart", 5800, 6, 6e-4, 580, share=0.7),
     Plan("heed", 3900, 6, 6e-4, 390),
-    Plan("shades", 5800, 6, 6e-4, 580),
+    Plan("shades", 5800, 6, 6e-4, 580, share=0.7),
 )
 NAMES = tuple(plan.name for plan in PLANS)
 NEEDS = {name: NAMES[:place] for place, name in enumerate(NAMES) if name not in ONE_PART}  # all before it
