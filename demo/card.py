@@ -71,8 +71,8 @@ taken at all was tried because meters missed their bar on held-out questions. Be
 held-out questions (`docs/decisions.md`).
 
 What was mended in the data since: it was trained when the ink of small print and of receipts could still make a held-out pair with a panel or a table
-(in 5 % of pictures with signs and an eighth of receipts), when pages of bare print, shown to the high tower alone, held such pairs (26 %), and when dialogue without pictures
-said numbers of held-out tables. None of that answers a held-out question; the next model will be trained without it.
+(in 5 % of pictures with signs and an eighth of receipts), when pages of bare print, shown to the high tower alone, held such pairs (26 %), when pages of a few
+shapes could lie as a held-out scene does (3 %), and when dialogue without pictures said numbers of held-out tables. None of that answers a held-out question; the next model will be trained without it.
 
 ## Licence
 
