@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from demo.data.scene import Scene
 from demo.data.split import rng_from_name
 from demo.sizes import DecoderSize, spec_from_parts
 from demo.train.batch import Batch, batch_from
 from demo.train.conversation import Writer
 from demo.train.recipe import HYBRID, Recipe, shortened
+from demo.train.state import State
 from demo.train.training import Trainer
 from edge_runtime.spec import SamSpec, SiglipSpec
 
@@ -36,3 +40,18 @@ def batch_of(writer: Writer, scenes: list[Scene]) -> Batch:
     conversations = [writer.about_words(scenes[0], rng_from_name(1), 5)]
     conversations += [writer.about_picture(scene, rng_from_name(2), 30, False) for scene in scenes]
     return replace(batch_from(conversations, [], False), marks=tuple(scene.marks for scene in scenes))
+
+
+def tensors_of(state: State) -> dict[str, Tensor]:
+    return {
+        f"{module}.{name}": tensor
+        for module, tensors in state["modules"].items()
+        for name, tensor in tensors.items()
+    }
+
+
+def assert_same(one: State, other: State) -> None:
+    left, right = tensors_of(one), tensors_of(other)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert one["log"] == other["log"]

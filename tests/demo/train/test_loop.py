@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from demo.train.loop import rate_at
 from demo.train.recipe import HYBRID, LOW, shortened
-from demo.train.state import State, locked
+from demo.train.state import locked
 from demo.train.training import TOKENIZER, Trainer
 from edge_runtime.errors import EdgeVLError
-from tests.demo.train.small import SPEC, small_recipe, trainer_in
-
-ROOT = Path(__file__).parents[3]
-CHECKPOINT = "hybrid-short-checkpoint"
-PATIENCE_S = 900
-KILLED = ("--steps", "3", "--batch", "1", "--save-seconds", "0")
+from tests.demo.train.small import SPEC, assert_same, small_recipe, trainer_in
 
 
 class StoppedError(Exception):
@@ -69,21 +60,6 @@ def short_school(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> S
     return School(tmp_path_factory.mktemp("short"), tokenizer, 4, 2)
 
 
-def tensors_of(state: State) -> dict[str, Tensor]:
-    return {
-        f"{module}.{name}": tensor
-        for module, tensors in state["modules"].items()
-        for name, tensor in tensors.items()
-    }
-
-
-def assert_same(one: State, other: State) -> None:
-    left, right = tensors_of(one), tensors_of(other)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
-    assert one["log"] == other["log"]
-
-
 @pytest.mark.parametrize("stage", small_recipe(1).stages)
 def test_a_few_steps_make_the_loss_fall(stage: str, folder: Path, long_school: School) -> None:
     long_school.prepare(folder, stage)
@@ -115,66 +91,6 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_weights(
         stopped.run(stage)
     assert torch.load(stopped.path(stage), weights_only=True)["step"] == 2
     assert_same(whole, trainer_in(folder, 4).run(stage))
-
-
-def killed_again_and_again(folder: Path, *words: str, more: int = 2) -> int:
-    """Each life sees so many more states written; then it ends without a word. How many did."""
-    kills = 0
-    while True:
-        process = command(folder, *words)
-        states = more + sum(1 for _ in folder.glob("*.state"))
-        while process.poll() is None and sum(1 for _ in folder.glob("*.state")) < states:
-            time.sleep(0.02)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            return kills
-        process.kill()
-        process.communicate()
-        kills += 1
-
-
-def test_the_command_killed_at_any_moment_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    """Every kind of stage; `make slow` has them all."""
-    stages = small_recipe(1).stages[:5]
-    words = [*KILLED, *(word for stage in stages for word in ("--stage", stage))]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert command(whole, *words).wait(PATIENCE_S) == 0
-    assert killed_again_and_again(killed, *words) >= 2
-    found = sorted(path.name for path in whole.glob("*.state"))
-    assert len(found) == len(stages)
-    for name in found:
-        assert_same(*(torch.load(folder / name, weights_only=True) for folder in (whole, killed)))
-
-
-def test_a_last_stage_that_was_killed_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
-    """With all that is asked and pointed at besides the answers."""
-    model = ROOT / "demo" / "model"
-    words = [*KILLED, "--stage", small_recipe(1).stages[-1], "--from", str(model)]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        folder.mkdir()
-        shutil.copy(model / TOKENIZER, folder)
-    assert command(whole, *words).wait(PATIENCE_S) == 0
-    assert killed_again_and_again(killed, *words, more=1) == 1
-    assert_same_checkpoint(whole, killed)
-
-
-def assert_same_checkpoint(whole: Path, killed: Path) -> None:
-    for path in (whole / CHECKPOINT).iterdir():
-        assert path.read_bytes() == (killed / CHECKPOINT / path.name).read_bytes(), path.name
-
-
-@pytest.mark.slow
-def test_the_command_killed_at_any_moment_goes_on_to_the_same_checkpoint(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert command(whole, *KILLED).wait(PATIENCE_S) == 0
-    assert killed_again_and_again(killed, *KILLED) >= 3
-    assert_same_checkpoint(whole, killed)
-
-
-def command(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "demo.train", str(folder), *words]
-    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_two_runs_do_not_teach_the_same_stage(folder: Path) -> None:
