@@ -21,6 +21,7 @@ from calibration.writer import files_of
 from edge_runtime.bundle import Bundle
 from edge_runtime.dialects import Dialect
 from edge_runtime.progress import Progress
+from edge_runtime.publish import undisturbed
 
 Write = Callable[[Mix, Path], Bundle]  # into a folder that is there and empty
 FOLDER = "rehearsal"  # on the desk
@@ -77,11 +78,12 @@ class Rehearsal:
     def _measured(self, mix: Mix) -> Measured:
         folder = self._desk.folder / FOLDER
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-        folder.mkdir(mode=0o700, parents=True)
         try:
+            folder.mkdir(mode=0o700, parents=True)
             return self._asked(self._write(mix, folder))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with undisturbed():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _asked(self, bundle: Bundle) -> Measured:
         kl = agreement_of(self._answers, bundle, self._dialect, self._threads, self._progress).kl

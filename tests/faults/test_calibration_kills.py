@@ -26,6 +26,10 @@ AWQ = ("--block", "32", "--method", "awq", "--kv", "int8")
 BUDGETS = ("--budget-kl", "1e-3", "--budget-accuracy", "0")
 
 
+def folders_in(desk: Path) -> set[str]:
+    return {path.name for path in desk.glob("*") if path.is_dir()}
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """A calibration, and what it makes and lays down on the way when nobody disturbs it."""
@@ -53,7 +57,8 @@ class Work:
 
     def stopped(self, folder: Path, kind: str, count: int, number: int, pause_s: float) -> bool:
         """Whether the signal, which comes when so many pieces of a kind have been laid down, came before the end."""
-        before, process = names_in(folder), self.start(folder / "out")
+        before, begun = names_in(folder), folders_in(folder / DESK)
+        process = self.start(folder / "out")
         while is_under_way(process) and pieces_in(folder / DESK)[kind] < count:
             time.sleep(0.002)
         time.sleep(pause_s)
@@ -68,7 +73,7 @@ class Work:
             # Before it Python may warn of a file that the signal left open, since warnings are errors here.
             assert "; nothing was left half-written" in ended.err.splitlines()[-1], ended.err
             assert {*names_in(folder)} <= {DESK, *before}  # what an earlier kill left may not be swept yet
-            assert [path for path in (folder / DESK).glob("*") if path.is_dir()] == []
+            assert folders_in(folder / DESK) <= begun
         return True
 
     def assert_ends_alike(self, folder: Path) -> None:
