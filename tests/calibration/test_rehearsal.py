@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +69,23 @@ def test_what_a_killed_run_left_is_cleared_away(subject: Rehearsed, tmp_path: Pa
     (desk.folder / FOLDER / "half.data").write_bytes(b"x")
     rehearsal(subject, desk, [])({"decoder": {"head": Int8()}})
     assert not (desk.folder / FOLDER).exists()
+
+
+def test_a_signal_while_it_is_cleared_away_comes_afterwards(
+    subject: Rehearsed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, remove, removed = Desk(tmp_path / "out", "key"), shutil.rmtree, list[Path]()
+
+    def interrupted(folder: Path, ignore_errors: bool) -> None:
+        if folder.exists():
+            signal.raise_signal(signal.SIGINT)
+            removed.append(folder)
+        remove(folder, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rehearsal(subject, desk, [])({"decoder": {"head": Int8()}})
+    assert removed == [desk.folder / FOLDER] and not removed[0].exists()
 
 
 def test_accuracy_is_lost_against_what_the_float_bundle_had(subject: Rehearsed, tmp_path: Path) -> None:
