@@ -139,17 +139,13 @@ def check_comparable(reports: dict[str, Report], guesses: Guesses) -> None:
     precision, and pictures blanked where the name says so."""
     ways = {(each.questions, each.seed, each.precision["decoder"]) for each in reports.values()}
     counts = {tuple(sorted(reports[name].score.counts.items())) for name in NAMES}
-    seeds = {each.seed for each in reports.values()}
     blanked = [name for name, each in reports.items() if each.blank]
-    (questions, *_), few, more = min(ways), reports["hybrid"].score, reports[MORE].score
+    (questions, seed, _), few, more = min(ways), reports["hybrid"].score, reports[MORE].score
     has_all = questions == "held-out" and BARS.keys() <= few.counts.keys() == more.counts.keys()
     are_more = all(more.counts.get(task, 0) > few.counts[task] for task in few.counts)
-    are_guessed = (guesses.questions, guesses.seed, guesses.training.counts) == (
-        questions,
-        *seeds,
-        more.counts,
-    )
-    is_one = len(ways) == len(counts) == len(seeds) == 1 and blanked == ["hybrid-blank"]
+    asked = (guesses.questions, guesses.seed, guesses.training.counts)
+    are_guessed = asked == (questions, seed, more.counts)
+    is_one = len(ways) == len(counts) == 1 and blanked == ["hybrid-blank"]
     if not (is_one and has_all and are_more and are_guessed):
         why = "they differ in their questions, seed, number or precision, or others than hybrid-blank are blanked"
         fix = f"make all of them with the same flags, hybrid-blank with --blank as well, {GUESSES} with {MORE}'s --limit"
